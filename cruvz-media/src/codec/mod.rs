@@ -1,0 +1,1 @@
+//! Codec headers: configuration records and parameter sets, never pixels or samples.

@@ -1,0 +1,1 @@
+//! Containers: one folder each, bytes to frames and frames to bytes.
