@@ -4,6 +4,7 @@
 //! This crate turns bytes into frames and frames into bytes. It opens no socket, reads no clock, spawns nothing
 //! and knows no hub: `cruvz-core` does that. Bytes from outside never panic; every parser has limits.
 
+pub mod amf0;
 pub mod codec;
 pub mod container;
 pub mod frame;
