@@ -1,1 +1,3 @@
 //! Containers: one folder each, bytes to frames and frames to bytes.
+
+pub mod cmaf;
