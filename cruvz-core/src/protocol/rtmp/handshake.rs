@@ -21,8 +21,8 @@ const VERSION: u8 = 3;
 
 /// The secret half that both keys share.
 const KEY_TAIL: [u8; 32] = [
-    0xf0, 0xee, 0xc2, 0x4a, 0x80, 0x68, 0xbe, 0xe8, 0x2e, 0x00, 0xd0, 0xd1, 0x02, 0x9e, 0x7e, 0x57, 0x6e, 0xec,
-    0x5d, 0x2d, 0x29, 0x80, 0x6f, 0xab, 0x93, 0xb8, 0xe6, 0x36, 0xcf, 0xeb, 0x31, 0xae,
+    0xf0, 0xee, 0xc2, 0x4a, 0x80, 0x68, 0xbe, 0xe8, 0x2e, 0x00, 0xd0, 0xd1, 0x02, 0x9e, 0x7e, 0x57, 0x6e,
+    0xec, 0x5d, 0x2d, 0x29, 0x80, 0x6f, 0xab, 0x93, 0xb8, 0xe6, 0x36, 0xcf, 0xeb, 0x31, 0xae,
 ];
 const SERVER_KEY: &[u8] = b"Genuine Adobe Flash Media Server 001";
 const CLIENT_KEY: &[u8] = b"Genuine Adobe Flash Player 001";
@@ -249,8 +249,7 @@ impl ClientHandshake {
                 HandshakeKind::Digest => find_digest(&s1, SERVER_KEY),
                 HandshakeKind::Simple => None,
             };
-            let c2 =
-                digest.map_or(s1, |(_, digest)| signed_packet(&mut self.filler, CLIENT_KEY, &digest));
+            let c2 = digest.map_or(s1, |(_, digest)| signed_packet(&mut self.filler, CLIENT_KEY, &digest));
             out.extend_from_slice(&c2);
             self.stage = Stage::Second;
         }
@@ -258,5 +257,146 @@ impl ClientHandshake {
             self.stage = Stage::Done;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rml_rtmp::handshake::{Handshake, HandshakeProcessResult, PeerType};
+
+    use super::*;
+
+    /// Feeds `bytes` in pieces of `step` and returns what was left over.
+    fn feed(
+        bytes: &[u8],
+        step: usize,
+        mut receive: impl FnMut(&mut &[u8]) -> Result<(), Error>,
+    ) -> Result<Vec<u8>, Error> {
+        let mut left = Vec::new();
+        for piece in bytes.chunks(step) {
+            let mut input = piece;
+            receive(&mut input)?;
+            left.extend_from_slice(input);
+        }
+        Ok(left)
+    }
+
+    /// Runs our client against our server in pieces of `step` bytes; S0S1S2 and C2.
+    fn shake(kind: HandshakeKind, step: usize) -> (BytesMut, BytesMut) {
+        let (mut to_server, mut to_client, mut rest) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+        let mut client = ClientHandshake::new(kind, 1, &mut to_server);
+        let mut server = ServerHandshake::new(2);
+        assert_eq!(to_server.len(), 1 + PACKET);
+        assert_eq!(feed(&to_server, step, |input| server.receive(input, &mut to_client)), Ok(vec![]));
+        assert_eq!(to_client.len(), 1 + 2 * PACKET);
+        assert!(!server.is_done() && !client.is_done());
+        to_client.extend_from_slice(b"chunks of the server");
+        let left = feed(&to_client, step, |input| client.receive(input, &mut rest));
+        assert_eq!(left.unwrap(), b"chunks of the server");
+        assert!(client.is_done());
+        assert_eq!(rest.len(), PACKET);
+        let c2 = rest.clone();
+        rest.extend_from_slice(b"chunks of the client");
+        let left = feed(&rest, step, |input| server.receive(input, &mut BytesMut::new()));
+        assert_eq!(left.unwrap(), b"chunks of the client");
+        assert!(server.is_done());
+        (to_client, c2)
+    }
+
+    #[test]
+    fn both_kinds_complete_in_pieces_of_any_size() {
+        for kind in [HandshakeKind::Digest, HandshakeKind::Simple] {
+            for step in [1, 7, 1535, 1536, 1537, 10_000] {
+                shake(kind, step);
+            }
+        }
+    }
+
+    #[test]
+    fn the_simple_form_echoes_and_the_digest_form_signs() {
+        let (simple, c2) = shake(HandshakeKind::Simple, 4096);
+        assert_eq!(simple[5..9], [0; 4]);
+        assert_eq!(c2, simple[1..=PACKET]);
+        let (signed, c2) = shake(HandshakeKind::Digest, 4096);
+        assert_eq!(signed[5..9], SERVER_PRODUCT);
+        let s1 = signed[1..=PACKET].try_into().unwrap();
+        let (base, digest) = find_digest(s1, SERVER_KEY).unwrap();
+        assert_eq!(base, SCHEMAS[0], "the schema of the client is answered");
+        let key = hmac(&[CLIENT_KEY, &KEY_TAIL].concat(), [&digest, &[]]);
+        assert_eq!(c2[PACKET - DIGEST..], hmac(&key, [&c2[..PACKET - DIGEST], &[]]));
+    }
+
+    #[test]
+    fn either_schema_is_found_and_answered_in_kind() {
+        for base in SCHEMAS {
+            let mut filler = Filler(7);
+            let c1 = first_packet(&mut filler, Some((base, CLIENT_PRODUCT, CLIENT_KEY)));
+            let mut out = BytesMut::new();
+            ServerHandshake::new(3).receive(&mut [&[3][..], &c1].concat().as_slice(), &mut out).unwrap();
+            let s1 = out[1..=PACKET].try_into().unwrap();
+            assert_eq!(find_digest(s1, SERVER_KEY).map(|(base, _)| base), Some(base));
+        }
+    }
+
+    #[test]
+    fn a_product_version_without_a_digest_is_echoed() {
+        let mut c1 = [0x55; PACKET];
+        c1[4..8].copy_from_slice(&[128, 0, 7, 2]);
+        let mut out = BytesMut::new();
+        ServerHandshake::new(3).receive(&mut [&[3][..], &c1].concat().as_slice(), &mut out).unwrap();
+        assert_eq!(out[1 + PACKET..], c1);
+    }
+
+    #[test]
+    fn other_versions_are_named_at_the_first_byte() {
+        for (first, error) in [
+            (b'G', Error::UnsupportedVersion(b'G')),
+            (0x16, Error::UnsupportedVersion(0x16)),
+            (6, Error::EncryptedHandshake(6)),
+        ] {
+            let mut out = BytesMut::new();
+            assert_eq!(ServerHandshake::new(0).receive(&mut &[first][..], &mut out), Err(error.clone()));
+            let mut client = ClientHandshake::new(HandshakeKind::Simple, 0, &mut out);
+            assert_eq!(client.receive(&mut &[first][..], &mut out), Err(error));
+        }
+    }
+
+    #[test]
+    fn an_independent_client_and_server_complete_with_us() {
+        let mut theirs = Handshake::new(PeerType::Client);
+        let mut ours = ServerHandshake::new(11);
+        let mut out = BytesMut::new();
+        ours.receive(&mut &theirs.generate_outbound_p0_and_p1().unwrap()[..], &mut out).unwrap();
+        let HandshakeProcessResult::Completed { response_bytes, .. } = theirs.process_bytes(&out).unwrap()
+        else {
+            panic!("the client wants more");
+        };
+        ours.receive(&mut &response_bytes[..], &mut out).unwrap();
+        assert!(ours.is_done());
+
+        let mut theirs = Handshake::new(PeerType::Server);
+        let (mut c0c1, mut c2) = (BytesMut::new(), BytesMut::new());
+        let mut ours = ClientHandshake::new(HandshakeKind::Digest, 12, &mut c0c1);
+        let HandshakeProcessResult::InProgress { response_bytes } = theirs.process_bytes(&c0c1).unwrap()
+        else {
+            panic!("the server is done early");
+        };
+        ours.receive(&mut &response_bytes[..], &mut c2).unwrap();
+        assert!(ours.is_done());
+        assert!(matches!(theirs.process_bytes(&c2), Ok(HandshakeProcessResult::Completed { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..4000), step in 1..4000usize) {
+            let mut out = BytesMut::new();
+            let mut server = ServerHandshake::new(0);
+            let _ = feed(&[&[3], &bytes[..]].concat(), step, |input| server.receive(input, &mut out));
+            let mut client = ClientHandshake::new(HandshakeKind::Digest, 0, &mut out);
+            let _ = feed(&[&[3], &bytes[..]].concat(), step, |input| client.receive(input, &mut out));
+            prop_assert_eq!(server.is_done(), bytes.len() >= 2 * PACKET);
+            prop_assert_eq!(client.is_done(), bytes.len() >= 2 * PACKET);
+        }
     }
 }

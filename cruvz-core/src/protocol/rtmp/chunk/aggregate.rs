@@ -43,8 +43,8 @@ impl Parts {
         let payload = self.rest.split_to(length);
         // Some writers leave out the last back pointer.
         self.rest.advance(BACK_POINTER.min(self.rest.len()));
-        let offset_ms = *self.offset_ms.get_or_insert(self.aggregate.timestamp_ms.wrapping_sub(timestamp_ms));
-        let timestamp_ms = timestamp_ms.wrapping_add(offset_ms);
+        let first_offset_ms = self.aggregate.timestamp_ms.wrapping_sub(timestamp_ms);
+        let timestamp_ms = timestamp_ms.wrapping_add(*self.offset_ms.get_or_insert(first_offset_ms));
         Ok(Some(Message { header: MessageHeader { timestamp_ms, kind, ..self.aggregate }, payload }))
     }
 }

@@ -6,6 +6,8 @@
 
 mod aggregate;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::ChunkReader;

@@ -152,6 +152,11 @@ impl ChunkReader {
         self.received_bytes
     }
 
+    /// Memory that unfinished messages hold, in bytes.
+    pub const fn buffered_bytes(&self) -> usize {
+        self.buffered_bytes
+    }
+
     /// The next message, taken from the front of `input`; `None` once all of `input` is used up.
     ///
     /// # Errors
