@@ -1,2 +1,44 @@
-//! x
+//! An embeddable live-streaming engine.
+//!
+//! Publishers bring frames by RTMP, from files, by pulling from elsewhere or straight from your code; the hub keeps one bounded log
+//! per [`LiveStream`]; viewers of every protocol are cursors into it. [`Engine`] is the way in:
+//!
+//! ```no_run
+//! # async fn run() -> cruvz_core::Result<()> {
+//! let engine = cruvz_core::Engine::builder().rtmp("127.0.0.1:1935").start().await?;
+//! let mut subscriber = engine.subscribe("live/cam".parse()?).await?;
+//! while let Some(frame) = subscriber.next().await {
+//!     println!("{} pts={} key={} {} bytes", frame.track, frame.pts, frame.keyframe, frame.payload.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The folders read as the flow: `protocol` (sans-IO state machines), `ingest` (bytes to frames to hub), `hub`,
+//! `package` (hub to segments), `egress` (hub to bytes), with `session` and `analytics` beside them and `runtime`
+//! as the only place that reads the clock.
+
+pub mod analytics;
+pub mod config;
+pub(crate) mod egress;
+pub mod error;
+pub mod hub;
 pub mod protocol;
+pub mod runtime;
+pub mod session;
+
+pub use cruvz_media::{
+    AudioFormat, Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks,
+    VideoFormat,
+};
+
+pub use crate::{
+    analytics::event::{Event, Events},
+    config::EngineConfig,
+    error::{Error, ErrorKind, Result},
+    hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
+    session::{
+        Protocol, Role, SessionId, SessionInfo,
+        access::{AccessRequest, Action, Authorizer, Decision, StreamKey},
+    },
+};

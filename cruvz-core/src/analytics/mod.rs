@@ -1,0 +1,5 @@
+//! What happened and how much: events, per-stream samples and totals. No clock, no I/O.
+
+pub mod event;
+pub mod samples;
+pub mod totals;

@@ -1,0 +1,128 @@
+//! Typed configuration of the engine. Every field has a unit, a default and, where it matters, a bound.
+
+use serde::{Deserialize, Serialize};
+
+/// How an engine behaves. `Default` suits most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EngineConfig {
+    /// How long a viewer waits for a stream that has no publisher yet, in milliseconds. Default 10,000; 0 refuses at once.
+    pub subscribe_timeout_ms: u64,
+    /// How long the [`crate::Authorizer`] may take, in milliseconds; later is a no. Default 2,000.
+    pub authorize_timeout_ms: u64,
+    /// Sessions open at once. Default 100,000.
+    pub max_sessions: usize,
+    /// TCP connections of one listener that have no session yet. Default 1,000. More are closed at once.
+    pub max_pending_connections: usize,
+    /// Events kept for a reader that is slow. Default 1,024.
+    pub event_capacity: usize,
+    /// Streams and their logs.
+    pub hub: HubConfig,
+    /// What viewers get.
+    pub egress: EgressConfig,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            subscribe_timeout_ms: 10_000,
+            authorize_timeout_ms: 2_000,
+            max_sessions: 100_000,
+            max_pending_connections: 1_000,
+            event_capacity: 1_024,
+            hub: HubConfig::default(),
+            egress: EgressConfig::default(),
+        }
+    }
+}
+
+/// What happens when a second publisher comes for a live stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecondPublisher {
+    /// It is turned away.
+    #[default]
+    Refuse,
+    /// It replaces the first, whose session ends.
+    TakeOver,
+    /// It stands by, and takes over at its next keyframe when the first goes away. One backup per stream.
+    Backup,
+}
+
+/// Streams and their logs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HubConfig {
+    /// How long a stream outlives its publisher, in milliseconds. Default 10,000. A publisher that is back by then goes on with
+    /// the same timeline and the same viewers.
+    pub grace_ms: u64,
+    /// Whether a publisher that says goodbye ends the stream at once, without the grace. Default false: encoders say goodbye
+    /// when they are restarted, too.
+    pub end_on_unpublish: bool,
+    /// What happens to a second publisher. Default `refuse`.
+    pub second_publisher: SecondPublisher,
+    /// Media time a log keeps behind the live edge, in milliseconds, rounded up to whole GOPs. Default 2,000. A larger value
+    /// lets slow viewers fall further behind before they skip, and costs memory.
+    pub log_ms: u64,
+    /// Bytes a log keeps at most. Default 64 MiB.
+    pub log_max_bytes: usize,
+    /// Streams at once, those waited for included. Default 10,000.
+    pub max_streams: usize,
+}
+
+impl Default for HubConfig {
+    fn default() -> Self {
+        Self {
+            grace_ms: 10_000,
+            end_on_unpublish: false,
+            second_publisher: SecondPublisher::default(),
+            log_ms: 2_000,
+            log_max_bytes: 64 << 20,
+            max_streams: 10_000,
+        }
+    }
+}
+
+/// What a viewer gets that does not keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overflow {
+    /// It jumps ahead to the newest keyframe, and what it missed is counted.
+    #[default]
+    DropUntilKeyframe,
+    /// Its session ends.
+    Disconnect,
+}
+
+/// What viewers get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct EgressConfig {
+    /// How long frames are gathered before they are sent to RTMP and FLV viewers, in milliseconds. Default 0: each at
+    /// once. 33 halves the CPU per viewer, 100 halves it again.
+    pub gather_ms: u64,
+    /// How far a viewer may fall behind the live edge, in milliseconds of media, before `overflow` applies. Default 2,000.
+    pub max_lag_ms: u64,
+    /// What happens then. Default `drop_until_keyframe`.
+    pub overflow: Overflow,
+    /// How long a viewer may take nothing at all before its session ends, in milliseconds. Default 15,000.
+    pub stuck_timeout_ms: u64,
+    /// The kernel's send buffer per viewer, in bytes. Default 131,072; 0 leaves it to the kernel, which takes up to 3 MB for a
+    /// viewer that does not read. It must hold the bit rate times the round-trip time.
+    pub send_buffer_bytes: usize,
+}
+
+impl Default for EgressConfig {
+    fn default() -> Self {
+        Self {
+            gather_ms: 0,
+            max_lag_ms: 2_000,
+            overflow: Overflow::default(),
+            stuck_timeout_ms: 15_000,
+            send_buffer_bytes: 131_072,
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Fan-out over TCP: one task for many sockets.
+//!
+//! A viewer is a socket, a place in the [`WireLog`] and the rest of a unit, with no task, channel, timer or buffer of its
+//! own. Every viewer at the same place gets the same window of bytes. A flush writes until a socket would block and then
+//! leaves that viewer to the shard's task, which waits for the socket; nobody waits for it.
+//!
+//! A small audience is flushed by whoever appended, because waking a task costs more than a dozen writes.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use parking_lot::Mutex;
+use tokio::{net::TcpStream, time::Sleep};
+
+use crate::{
+    Event,
+    analytics::event::EventSink,
+    config::{EgressConfig, Overflow},
+    hub::wire::{Listener, Next, Window, WireLog},
+    runtime::clock::Clock,
+    session::OpenSession,
+};
+
+/// Up to this many viewers are flushed at once by whoever appended: below it a wake-up costs more than the writes.
+const SMALL_AUDIENCE: usize = 16;
+/// Viewers of one shard before another core gets a shard of its own.
+const SHARD_VIEWERS: usize = 1024;
+/// How often sessions that ended and sockets that are stuck are looked for.
+const TICK: Duration = Duration::from_millis(500);
+/// Pieces in one write: the rest of a unit, control bytes, configuration and a window.
+const PIECES: usize = 80;
+/// What one look at a readable socket takes at most.
+const READ_BYTES: usize = 4096;
+/// Skips within [`SKIP_WINDOW`] after which a viewer is told to go: it cannot carry the stream.
+const MAX_SKIPS: u32 = 10;
+const SKIP_WINDOW: Duration = Duration::from_secs(30);
+
+/// The protocol's side of a viewer: what it says is answered, and it is told goodbye.
+pub(crate) trait Peer: Send {
+    /// Takes what the viewer sent; what is to be answered goes into `out`.
+    ///
+    /// # Errors
+    /// Why the viewer is done: it said goodbye or broke the protocol.
+    fn receive(&mut self, bytes: &[u8], out: &mut VecDeque<Bytes>) -> Result<(), String>;
+
+    /// The last bytes, when we end it.
+    fn farewell(&mut self, reason: &str) -> Bytes;
+}
+
+/// A viewer to be served.
+pub(crate) struct Viewer {
+    pub(crate) socket: TcpStream,
+    /// What is sent before anything of the log.
+    pub(crate) head: Bytes,
+    pub(crate) peer: Box<dyn Peer>,
+    pub(crate) session: OpenSession,
+}
+
+/// Serves the viewers of one engine.
+#[derive(Clone)]
+pub(crate) struct Fanout(Arc<Shared>);
+
+struct Shared {
+    clock: Clock,
+    config: EgressConfig,
+    events: EventSink,
+    runtime: tokio::runtime::Handle,
+    shards: Mutex<Vec<Arc<Shard>>>,
+}
+
+impl Fanout {
+    pub(crate) fn new(
+        clock: Clock,
+        config: EgressConfig,
+        events: EventSink,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
+        Self(Arc::new(Shared { clock, config, events, runtime, shards: Mutex::default() }))
+    }
+
+    /// Serves `viewer` from `log` until one of them ends.
+    pub(crate) fn serve(&self, log: &Arc<WireLog>, viewer: Viewer) {
+        let seat = Seat {
+            socket: viewer.socket,
+            next: None,
+            pending: if viewer.head.is_empty() { VecDeque::new() } else { VecDeque::from([viewer.head]) },
+            peer: viewer.peer,
+            session: viewer.session,
+            blocked_since: None,
+            ending: None,
+            skips_from: Duration::ZERO,
+            skips: 0,
+        };
+        let mut shards = self.0.shards.lock();
+        let room =
+            |shard: &&Arc<Shard>| Arc::ptr_eq(&shard.log, log) && shard.viewers.load(Relaxed) < SHARD_VIEWERS;
+        let shard = match shards.iter().find(room) {
+            Some(shard) => Arc::clone(shard),
+            None => {
+                let shard = Arc::new(Shard::new(Arc::clone(log), Arc::clone(&self.0)));
+                let weak = Arc::downgrade(&shard);
+                log.listen(weak);
+                shards.push(Arc::clone(&shard));
+                let task = Arc::clone(&shard);
+                self.0.runtime.spawn(tokio::task::unconstrained(async move { task.run().await }));
+                shard
+            }
+        };
+        // Under the lock of the list, so that a shard with a viewer on its way does not end.
+        shard.viewers.fetch_add(1, Relaxed);
+        shard.joining.lock().push(seat);
+        drop(shards);
+        shard.wake();
+    }
+}
+
+/// The viewers of one log that one task serves.
+struct Shard {
+    log: Arc<WireLog>,
+    shared: Arc<Shared>,
+    joining: Mutex<Vec<Seat>>,
+    seats: Mutex<Seats>,
+    viewers: AtomicUsize,
+    waker: Mutex<Option<Waker>>,
+}
+
+struct Seats {
+    seats: Vec<Seat>,
+    /// The window most viewers were at, kept while flushing.
+    window: Option<Arc<Window>>,
+    last_flush: Duration,
+    /// Whether something is owed that waits for the gathering time.
+    owed: bool,
+}
+
+struct Seat {
+    socket: TcpStream,
+    /// The next unit of the log; `None` before the first.
+    next: Option<u64>,
+    /// What goes out before that: head, answers, configuration, the rest of a unit.
+    pending: VecDeque<Bytes>,
+    peer: Box<dyn Peer>,
+    session: OpenSession,
+    /// Since when the socket has taken nothing.
+    blocked_since: Option<Duration>,
+    /// Why it ends once `pending` is out.
+    ending: Option<Arc<str>>,
+    skips_from: Duration,
+    skips: u32,
+}
+
+impl Listener for Shard {
+    fn changed(&self) {
+        if self.viewers.load(Relaxed) <= SMALL_AUDIENCE
+            && let Some(mut seats) = self.seats.try_lock()
+        {
+            if self.flush(&mut seats, self.shared.clock.now()) {
+                drop(seats);
+                self.wake();
+            }
+            return;
+        }
+        self.wake();
+    }
+}
+
+impl Shard {
+    fn new(log: Arc<WireLog>, shared: Arc<Shared>) -> Self {
+        let seats = Seats { seats: Vec::new(), window: None, last_flush: Duration::ZERO, owed: false };
+        Self {
+            log,
+            shared,
+            joining: Mutex::default(),
+            seats: Mutex::new(seats),
+            viewers: AtomicUsize::new(0),
+            waker: Mutex::new(None),
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
+    }
+
+    async fn run(&self) {
+        let mut tick = Box::pin(tokio::time::sleep(TICK));
+        let mut gather = Box::pin(tokio::time::sleep(Duration::ZERO));
+        poll_fn(|cx| self.poll(cx, tick.as_mut(), gather.as_mut())).await;
+    }
+
+    fn poll(&self, cx: &mut Context<'_>, mut tick: Pin<&mut Sleep>, mut gather: Pin<&mut Sleep>) -> Poll<()> {
+        *self.waker.lock() = Some(cx.waker().clone());
+        let now = self.shared.clock.now();
+        let mut guard = self.seats.lock();
+        let seats = &mut *guard;
+        seats.seats.append(&mut self.joining.lock());
+        let ticked = tick.as_mut().poll(cx).is_ready();
+        if ticked {
+            tick.as_mut().reset(self.shared.clock.instant(now + TICK));
+            // Registers the timer.
+            let _ = tick.as_mut().poll(cx);
+            self.look_after(seats, now);
+        }
+        self.poll_sockets(seats, cx, now);
+        let gather_for = Duration::from_millis(self.shared.config.gather_ms);
+        let due = seats.last_flush + gather_for;
+        if gather_for.is_zero() || now >= due || seats.seats.len() <= SMALL_AUDIENCE {
+            while self.flush(seats, now) && self.poll_sockets(seats, cx, now) {}
+        } else if !seats.owed {
+            seats.owed = true;
+            gather.as_mut().reset(self.shared.clock.instant(due));
+        }
+        if seats.owed && gather.as_mut().poll(cx).is_ready() {
+            while self.flush(seats, now) && self.poll_sockets(seats, cx, now) {}
+        }
+        if !seats.seats.is_empty() {
+            return Poll::Pending;
+        }
+        let mut shards = self.shared.shards.lock();
+        if self.viewers.load(Relaxed) > 0 {
+            // One is on its way and has woken this task, or will.
+            return Poll::Pending;
+        }
+        shards.retain(|shard| !std::ptr::eq(&**shard, self));
+        Poll::Ready(())
+    }
+
+    /// Waits, on behalf of all, for sockets that can be written again and for what viewers say. Whether one became writable.
+    fn poll_sockets(&self, seats: &mut Seats, cx: &mut Context<'_>, now: Duration) -> bool {
+        let mut writable = false;
+        let mut gone = false;
+        for seat in &mut seats.seats {
+            if seat.blocked_since.is_some() && seat.socket.poll_write_ready(cx).is_ready() {
+                seat.blocked_since = None;
+                writable = true;
+            }
+            while seat.ending.is_none() && seat.socket.poll_read_ready(cx).is_ready() {
+                match seat.read() {
+                    Ok(true) => writable |= !seat.pending.is_empty(),
+                    Ok(false) => {}
+                    Err(reason) => {
+                        seat.session.because(reason);
+                        seat.pending.clear();
+                        seat.ending = Some("".into());
+                        gone = true;
+                    }
+                }
+            }
+        }
+        if gone {
+            self.remove_ended(seats);
+        }
+        let _ = now;
+        writable
+    }
+
+    /// Sends every viewer that can take it what it is owed. Whether a viewer is blocked, or a socket needs waiting for.
+    fn flush(&self, seats: &mut Seats, now: Duration) -> bool {
+        seats.last_flush = now;
+        seats.owed = false;
+        let (mut blocked, mut gone) = (false, false);
+        for seat in &mut seats.seats {
+            if seat.blocked_since.is_none() {
+                self.drive(seat, &mut seats.window, now);
+                blocked |= seat.blocked_since.is_some();
+            }
+            gone |= seat.is_done();
+        }
+        seats.window = None;
+        if gone {
+            self.remove_ended(seats);
+        }
+        blocked
+    }
+
+    /// Writes to one viewer until it has everything or its socket would block.
+    fn drive(&self, seat: &mut Seat, cached: &mut Option<Arc<Window>>, now: Duration) {
+        let lag_us = i64::try_from(self.shared.config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        while seat.ending.is_none() || !seat.pending.is_empty() {
+            if let Some(reason) = seat.session.end_reason().filter(|_| seat.ending.is_none()) {
+                seat.end(reason);
+            }
+            let next = match &seat.ending {
+                Some(_) => Next::Wait,
+                None => self.log.next(seat.next, lag_us, cached.as_ref()),
+            };
+            let window = match next {
+                Next::Send { missed, configuration, window } => {
+                    if missed > 0 && !self.skip(seat, missed, now) {
+                        continue;
+                    }
+                    seat.next = Some(window.from);
+                    seat.pending.extend(configuration);
+                    Some(window)
+                }
+                Next::Wait if seat.pending.is_empty() => return,
+                Next::Wait => None,
+                Next::Ended(reason) => {
+                    seat.end(reason);
+                    continue;
+                }
+            };
+            match seat.write(window.as_deref()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    seat.blocked_since = Some(now);
+                    return;
+                }
+                Err(error) => {
+                    seat.session.because(error.to_string());
+                    seat.pending.clear();
+                    seat.ending = Some("".into());
+                }
+            }
+            if window.is_some() {
+                *cached = window;
+            }
+        }
+    }
+
+    /// A viewer jumped ahead. Whether it may go on.
+    fn skip(&self, seat: &mut Seat, missed: u64, now: Duration) -> bool {
+        seat.session.skipped(missed);
+        let (stream, session) = (seat.session.stream.clone(), seat.session.id);
+        self.shared.events.send(Event::ViewerSkipped { stream, session, dropped_frames: missed });
+        if now.saturating_sub(seat.skips_from) > SKIP_WINDOW {
+            (seat.skips_from, seat.skips) = (now, 0);
+        }
+        seat.skips += 1;
+        if self.shared.config.overflow == Overflow::Disconnect || seat.skips > MAX_SKIPS {
+            seat.end("too slow for this stream".into());
+            return false;
+        }
+        true
+    }
+
+    /// Ends viewers that were told to go and those that take nothing.
+    fn look_after(&self, seats: &mut Seats, now: Duration) {
+        let limit = Duration::from_millis(self.shared.config.stuck_timeout_ms);
+        for seat in &mut seats.seats {
+            let stuck = seat.blocked_since.is_some_and(|since| now.saturating_sub(since) > limit);
+            if stuck {
+                seat.session.because("took nothing for too long");
+            }
+            if stuck || (seat.blocked_since.is_some() && seat.session.end_reason().is_some()) {
+                seat.pending.clear();
+                seat.ending = Some("".into());
+            }
+        }
+        self.remove_ended(seats);
+    }
+
+    fn remove_ended(&self, seats: &mut Seats) {
+        let before = seats.seats.len();
+        seats.seats.retain(|seat| !seat.is_done());
+        self.viewers.fetch_sub(before - seats.seats.len(), Relaxed);
+    }
+}
+
+impl Seat {
+    fn is_done(&self) -> bool {
+        self.ending.is_some() && self.pending.is_empty()
+    }
+
+    /// Says goodbye: what is half sent is finished first.
+    fn end(&mut self, reason: Arc<str>) {
+        let farewell = self.peer.farewell(&reason);
+        if !farewell.is_empty() {
+            self.pending.push_back(farewell);
+        }
+        self.session.because(Arc::clone(&reason));
+        self.ending = Some(reason);
+    }
+
+    /// Takes what the viewer sent. `Ok(false)`: nothing more for now.
+    fn read(&mut self) -> Result<bool, String> {
+        let mut buffer = [0; READ_BYTES];
+        match self.socket.try_read(&mut buffer) {
+            Ok(0) => Err("viewer left".to_owned()),
+            Ok(n) => self.peer.receive(&buffer[..n], &mut self.pending).map(|()| true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// One write of what is pending and of `window` behind it.
+    fn write(&mut self, window: Option<&Window>) -> io::Result<()> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        let pending = self.pending.iter().take(PIECES / 2);
+        let whole = self.pending.len() <= PIECES / 2;
+        let units: &[Bytes] = match window.filter(|_| whole) {
+            Some(Window { joined: Some(joined), .. }) => std::slice::from_ref(joined),
+            Some(window) => &window.units,
+            None => &[],
+        };
+        for (piece, bytes) in pieces.iter_mut().zip(pending.chain(units)) {
+            *piece = IoSlice::new(bytes);
+            count += 1;
+        }
+        let mut sent = match &pieces[..count] {
+            [piece] => self.socket.try_write(piece)?,
+            pieces => self.socket.try_write_vectored(pieces)?,
+        };
+        let total = sent;
+        while sent > 0
+            && let Some(front) = self.pending.front_mut()
+        {
+            let part = sent.min(front.len());
+            front.advance(part);
+            sent -= part;
+            if !front.is_empty() {
+                break;
+            }
+            self.pending.pop_front();
+        }
+        let mut frames = 0;
+        if let Some(window) = window.filter(|_| sent > 0) {
+            let (next, rest) = window.after(sent);
+            frames = next - window.from;
+            self.next = Some(next);
+            self.pending.extend(rest);
+        }
+        self.session.sent(total, frames);
+        Ok(())
+    }
+}

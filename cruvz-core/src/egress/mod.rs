@@ -1,0 +1,3 @@
+//! Hub to bytes: one file per protocol.
+
+pub(crate) mod fanout;

@@ -1,0 +1,9 @@
+//! The hub: one bounded log of frames per stream, and cursors into it. Knows no protocol.
+
+pub(crate) mod log;
+pub mod name;
+pub mod publisher;
+pub(crate) mod registry;
+pub mod stream;
+pub mod subscriber;
+pub(crate) mod wire;

@@ -1,0 +1,105 @@
+//! The handle that brings frames into a stream.
+
+use cruvz_media::{Frame, Tracks};
+
+use super::stream::{LiveStream, PublisherId};
+use crate::{
+    Error,
+    session::{OpenSession, Session},
+};
+
+/// Brings frames into a [`LiveStream`]. Dropping it is the end of this publisher, not yet of the stream: see
+/// [`crate::config::HubConfig::grace_ms`].
+///
+/// ```no_run
+/// # async fn run(engine: cruvz_core::Engine, tracks: cruvz_core::Tracks, frames: Vec<cruvz_core::Frame>) -> cruvz_core::Result<()> {
+/// let mut publisher = engine.publish("live/cam".parse()?, tracks).await?;
+/// for frame in frames {
+///     publisher.write(frame)?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Publisher {
+    stream: LiveStream,
+    id: PublisherId,
+    tracks: Tracks,
+    session: OpenSession,
+    goodbye: bool,
+}
+
+impl Publisher {
+    pub(super) fn attach(stream: LiveStream, tracks: Tracks, session: OpenSession) -> Result<Self, Error> {
+        let id = stream.attach(Some(&session))?;
+        Ok(Self { stream, id, tracks, session, goodbye: false })
+    }
+
+    /// Says which tracks the frames from here on belong to.
+    pub fn set_tracks(&mut self, tracks: Tracks) {
+        if *self.tracks != *tracks {
+            self.tracks = tracks;
+        }
+    }
+
+    /// The tracks as last set.
+    pub fn tracks(&self) -> &Tracks {
+        &self.tracks
+    }
+
+    /// Writes a frame. Never waits: the log is bounded by dropping the past.
+    ///
+    /// Timestamps are on the source's own clock, whatever its origin; jumps are mended on the way.
+    ///
+    /// # Errors
+    /// `Closed` when the stream ended or another publisher took over; `InvalidArgument` for a track that was not set.
+    pub fn write(&mut self, frame: Frame) -> Result<(), Error> {
+        self.append(frame)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Writes a frame that readers learn of at the next [`Self::flush`]: for sources that bring several at once.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn append(&mut self, frame: Frame) -> Result<(), Error> {
+        if let Some(reason) = self.session.end_reason() {
+            return Err(Error::new(crate::ErrorKind::Closed, &*reason));
+        }
+        let bytes = frame.payload.len();
+        self.stream.append(self.id, &self.tracks, frame)?;
+        self.session.sent(bytes, 1);
+        Ok(())
+    }
+
+    /// Tells readers of what was appended.
+    pub fn flush(&self) {
+        self.stream.flush();
+    }
+
+    /// The stream it feeds.
+    pub fn stream(&self) -> &LiveStream {
+        &self.stream
+    }
+
+    /// Says goodbye: see [`crate::config::HubConfig::end_on_unpublish`].
+    pub fn finish(mut self, reason: &str) {
+        self.goodbye = true;
+        self.session.because(reason);
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn session_mut(&mut self) -> &mut OpenSession {
+        &mut self.session
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.stream.detach(self.id, self.goodbye);
+    }
+}

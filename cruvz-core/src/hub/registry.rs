@@ -1,0 +1,135 @@
+//! All streams of an engine, by name.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use cruvz_media::Tracks;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber};
+use crate::{
+    Error, ErrorKind,
+    analytics::event::EventSink,
+    config::{EgressConfig, HubConfig},
+    runtime::clock::Clock,
+    session::OpenSession,
+};
+
+/// What every stream needs of its engine.
+#[derive(Debug)]
+pub(crate) struct HubContext {
+    pub(crate) clock: Clock,
+    pub(crate) config: HubConfig,
+    pub(crate) egress: EgressConfig,
+    pub(crate) events: EventSink,
+    pub(crate) runtime: Handle,
+    streams: Mutex<HashMap<StreamName, LiveStream>>,
+}
+
+impl HubContext {
+    /// Takes `stream` off the list, unless another of its name stands there.
+    pub(super) fn forget(&self, stream: &LiveStream) {
+        self.forget_if(stream, |_| true);
+    }
+
+    pub(super) fn forget_if(&self, stream: &LiveStream, condition: impl FnOnce(&LiveStream) -> bool) {
+        let mut streams = self.streams.lock();
+        if streams.get(stream.name()).is_some_and(|listed| listed.same(stream)) && condition(stream) {
+            streams.remove(stream.name());
+        }
+    }
+}
+
+/// Somebody's interest in a stream, which keeps it on the list.
+#[derive(Debug)]
+pub(super) struct Interest(pub(super) LiveStream);
+
+impl Interest {
+    /// To be made only while the list is locked, or the stream could leave it meanwhile.
+    fn new(stream: &LiveStream) -> Self {
+        stream.add_interest();
+        Self(stream.clone())
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.0.remove_interest();
+    }
+}
+
+/// The streams of an engine.
+#[derive(Clone, Debug)]
+pub(crate) struct Hub(Arc<HubContext>);
+
+impl Hub {
+    pub(crate) fn new(
+        clock: Clock,
+        config: HubConfig,
+        egress: EgressConfig,
+        events: EventSink,
+        runtime: Handle,
+    ) -> Self {
+        Self(Arc::new(HubContext { clock, config, egress, events, runtime, streams: Mutex::default() }))
+    }
+
+    /// Every stream, by name.
+    pub(crate) fn list(&self) -> Vec<LiveStream> {
+        let mut streams: Vec<_> = self.0.streams.lock().values().cloned().collect();
+        streams.sort_by(|a, b| a.name().cmp(b.name()));
+        streams
+    }
+
+    pub(crate) fn get(&self, name: &StreamName) -> Option<LiveStream> {
+        self.0.streams.lock().get(name).cloned()
+    }
+
+    /// The stream of that name, made if there is none, and kept on the list as long as the interest lasts.
+    fn interest(&self, name: &StreamName) -> Result<Interest, Error> {
+        let mut streams = self.0.streams.lock();
+        if let Some(stream) = streams.get(name) {
+            return Ok(Interest::new(stream));
+        }
+        if streams.len() >= self.0.config.max_streams {
+            let limit = self.0.config.max_streams;
+            return Err(Error::new(ErrorKind::LimitExceeded, format!("all {limit} streams are in use")));
+        }
+        let stream = LiveStream::awaited(name.clone(), Arc::clone(&self.0));
+        streams.insert(name.clone(), stream.clone());
+        Ok(Interest::new(&stream))
+    }
+
+    /// Lets a publisher in.
+    pub(crate) fn publish(&self, tracks: Tracks, session: OpenSession) -> Result<Publisher, Error> {
+        let interest = self.interest(&session.stream)?;
+        Publisher::attach(interest.0.clone(), tracks, session)
+    }
+
+    /// A cursor on `name`, as soon as the stream can be played.
+    ///
+    /// # Errors
+    /// `NotFound` when nobody published within `timeout`; `LimitExceeded` when there are too many streams.
+    pub(crate) async fn subscribe(
+        &self,
+        name: &StreamName,
+        timeout: Duration,
+        session: Option<OpenSession>,
+    ) -> Result<Subscriber, Error> {
+        let interest = self.interest(name)?;
+        let stream = interest.0.clone();
+        let egress = &self.0.egress;
+        let lag_us = i64::try_from(egress.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let subscriber = Subscriber::new(interest, lag_us, egress.overflow, session, self.0.events.clone());
+        match tokio::time::timeout(timeout, stream.wait_playable()).await {
+            Ok(true) => Ok(subscriber),
+            Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{name} ended"))),
+            Err(_) => Err(Error::new(ErrorKind::NotFound, format!("nobody publishes {name}"))),
+        }
+    }
+
+    pub(crate) fn end_all(&self, reason: &str) {
+        for stream in self.list() {
+            stream.end(reason);
+        }
+    }
+}

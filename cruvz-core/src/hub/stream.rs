@@ -1,0 +1,544 @@
+//! One live publication: its log, its publisher and everybody who watches.
+
+use std::{sync::Arc, time::Duration};
+
+use cruvz_media::{
+    Frame, TrackKind, Tracks,
+    time::{Timeline, TimelineConfig},
+};
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::{
+    log::{Item, Log, Retention},
+    name::StreamName,
+    registry::HubContext,
+    wire::{WireFormat, WireLog},
+};
+use crate::{
+    Error, ErrorKind, Event, SessionId,
+    analytics::samples::{Meter, Sample, StreamTotals},
+    config::SecondPublisher,
+    session::OpenSession,
+};
+
+/// A frame in the log, with what a reader must know to use it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) frame: Frame,
+    /// The tracks of the stream at this frame.
+    pub(crate) tracks: Tracks,
+    /// Whether another source begins here, on the same timeline.
+    pub(crate) discontinuity: bool,
+    start: bool,
+}
+
+impl Item for Entry {
+    fn bytes(&self) -> usize {
+        self.frame.payload.len() + size_of::<Self>()
+    }
+
+    fn time_us(&self) -> i64 {
+        self.frame.dts.as_micros()
+    }
+
+    fn is_start(&self) -> bool {
+        self.start
+    }
+}
+
+/// One publisher's hold on a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PublisherId(u64);
+
+/// Who feeds the log.
+#[derive(Debug)]
+enum Source {
+    /// Nobody yet: viewers wait.
+    Awaited,
+    /// A publisher, perhaps with another standing by.
+    Live { active: Holder, backup: Option<Holder> },
+    /// The publisher is gone; after this moment of the clock the stream ends.
+    Grace { until: Duration },
+    /// It is over.
+    Ended { reason: Arc<str> },
+}
+
+#[derive(Debug)]
+struct Holder {
+    id: PublisherId,
+    session: Option<Arc<crate::session::Session>>,
+}
+
+/// One live publication in the hub. Clones are handles to the same stream.
+#[derive(Clone, Debug)]
+pub struct LiveStream(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: StreamName,
+    hub: Arc<HubContext>,
+    state: Mutex<State>,
+    /// Told at every change of `state` that a reader may wait for.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Log<Entry>,
+    tracks: Tracks,
+    timeline: Timeline,
+    source: Source,
+    last_publisher: u64,
+    /// The next frame must be a start: a source begins here.
+    gate: Option<Gate>,
+    wires: Vec<Arc<WireLog>>,
+    meter: Meter,
+    interest: usize,
+    playable: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Gate {
+    discontinuity: bool,
+}
+
+/// A stream as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// Its name.
+    pub name: StreamName,
+    /// `awaited`, `live`, `grace` or `ended`.
+    pub state: &'static str,
+    /// The session that publishes it, if it is not code.
+    pub publisher: Option<SessionId>,
+    /// Its tracks.
+    pub tracks: Vec<TrackInfo>,
+    /// Running totals.
+    pub totals: StreamTotals,
+    /// The newest finished second.
+    pub latest: Sample,
+    /// Bytes its log holds.
+    pub log_bytes: usize,
+}
+
+/// A track as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct TrackInfo {
+    /// Its id within the stream.
+    pub id: u32,
+    /// `audio`, `video` or `data`.
+    pub kind: &'static str,
+    /// The codec's name, as in `H.264`.
+    pub codec: &'static str,
+    /// The RFC 6381 codec string, as in `avc1.64001f`.
+    pub rfc6381: String,
+    /// Width in pixels, of video.
+    pub width: Option<u32>,
+    /// Height in pixels, of video.
+    pub height: Option<u32>,
+    /// Frames per second as the headers state it, of video.
+    pub fps: Option<f64>,
+    /// Whether frames are reordered (B-frames), of video, where the headers state it.
+    pub reordered: Option<bool>,
+    /// Samples per second, of audio.
+    pub sample_rate_hz: Option<u32>,
+    /// Channels, of audio.
+    pub channels: Option<u8>,
+}
+
+impl LiveStream {
+    pub(super) fn awaited(name: StreamName, hub: Arc<HubContext>) -> Self {
+        let retention = Retention {
+            time_us: i64::try_from(hub.config.log_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
+            bytes: hub.config.log_max_bytes,
+        };
+        let state = State {
+            log: Log::new(retention),
+            tracks: Tracks::empty(),
+            timeline: Timeline::new(TimelineConfig::default()),
+            source: Source::Awaited,
+            last_publisher: 0,
+            gate: None,
+            wires: Vec::new(),
+            meter: Meter::default(),
+            interest: 0,
+            playable: false,
+        };
+        Self(Arc::new(Inner { name, hub, state: Mutex::new(state), changed: Notify::new() }))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &StreamName {
+        &self.0.name
+    }
+
+    /// Its tracks now; empty before the publisher said.
+    pub fn tracks(&self) -> Tracks {
+        self.0.state.lock().tracks.clone()
+    }
+
+    /// What it is and how it does.
+    pub fn info(&self) -> StreamInfo {
+        let now = self.0.hub.clock.now();
+        let mut state = self.0.state.lock();
+        let publisher = match &state.source {
+            Source::Live { active, .. } => active.session.as_ref().map(|session| session.id),
+            Source::Awaited | Source::Grace { .. } | Source::Ended { .. } => None,
+        };
+        StreamInfo {
+            name: self.0.name.clone(),
+            state: match state.source {
+                Source::Awaited => "awaited",
+                Source::Live { .. } => "live",
+                Source::Grace { .. } => "grace",
+                Source::Ended { .. } => "ended",
+            },
+            publisher,
+            tracks: state.tracks.iter().map(TrackInfo::of).collect(),
+            totals: state.meter.totals(),
+            latest: state.meter.latest(now),
+            log_bytes: state.log.bytes(),
+        }
+    }
+
+    /// One sample per second for the last fifteen minutes, oldest first.
+    pub fn samples(&self) -> Vec<Sample> {
+        let now = self.0.hub.clock.now();
+        self.0.state.lock().meter.samples(now)
+    }
+
+    /// Whether a viewer that comes now gets a picture (or sound) at once.
+    pub fn is_playable(&self) -> bool {
+        let state = self.0.state.lock();
+        state.playable && !matches!(state.source, Source::Ended { .. })
+    }
+
+    /// Ends the stream for everybody: publisher and viewers.
+    pub fn end(&self, reason: &str) {
+        let wires = {
+            let mut state = self.0.state.lock();
+            let reason: Arc<str> = reason.into();
+            match std::mem::replace(&mut state.source, Source::Ended { reason: Arc::clone(&reason) }) {
+                Source::Ended { reason: before } => {
+                    state.source = Source::Ended { reason: before };
+                    return;
+                }
+                Source::Live { active, backup } => {
+                    for session in
+                        [Some(active), backup].into_iter().flatten().filter_map(|holder| holder.session)
+                    {
+                        session.end(&reason);
+                    }
+                }
+                Source::Awaited | Source::Grace { .. } => {}
+            }
+            std::mem::take(&mut state.wires)
+        };
+        for wire in &wires {
+            wire.end(reason);
+        }
+        self.0.changed.notify_waiters();
+        self.0.hub.forget(self);
+        tracing::info!(stream = %self.0.name, reason, "stream ended");
+        self.0.hub.events.send(Event::StreamEnded { stream: self.0.name.clone(), reason: reason.to_owned() });
+    }
+
+    pub(super) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nobody publishes and nobody waits for somebody to.
+    pub(super) fn is_unused(&self) -> bool {
+        let state = self.0.state.lock();
+        matches!(state.source, Source::Awaited) && state.interest == 0
+    }
+}
+
+/// The publisher's side.
+impl LiveStream {
+    /// Lets a publisher in, as the configured policy for second publishers says.
+    pub(super) fn attach(&self, session: Option<&OpenSession>) -> Result<PublisherId, Error> {
+        let mut state = self.0.state.lock();
+        state.last_publisher += 1;
+        let id = PublisherId(state.last_publisher);
+        let holder = Holder { id, session: session.map(|session| Arc::clone(session)) };
+        let session_id = holder.session.as_ref().map(|session| session.id);
+        let stream = self.0.name.clone();
+        let policy = self.0.hub.config.second_publisher;
+        let event = match &mut state.source {
+            Source::Ended { reason } => {
+                return Err(Error::new(ErrorKind::Closed, format!("{stream} just ended: {reason}")));
+            }
+            Source::Awaited => Event::PublisherConnected { stream, session: session_id },
+            Source::Grace { .. } => Event::PublisherReturned { stream, session: session_id },
+            Source::Live { active, backup } => match policy {
+                SecondPublisher::TakeOver => {
+                    for old in std::iter::once(&*active)
+                        .chain(backup.as_ref())
+                        .filter_map(|old| old.session.as_ref())
+                    {
+                        old.end("another publisher took over");
+                    }
+                    Event::PublisherReturned { stream, session: session_id }
+                }
+                SecondPublisher::Backup if backup.is_none() => {
+                    *backup = Some(holder);
+                    return Ok(id);
+                }
+                SecondPublisher::Backup | SecondPublisher::Refuse => {
+                    return Err(Error::new(
+                        ErrorKind::AlreadyExists,
+                        format!("{stream} has a publisher already"),
+                    ));
+                }
+            },
+        };
+        let fresh = matches!(state.source, Source::Awaited);
+        state.begin_source(holder, !fresh);
+        drop(state);
+        self.0.changed.notify_waiters();
+        self.0.hub.events.send(event);
+        Ok(id)
+    }
+
+    /// The publisher is gone: its backup takes over, or the grace begins.
+    pub(super) fn detach(&self, id: PublisherId, goodbye: bool) {
+        let mut state = self.0.state.lock();
+        let Source::Live { active, backup } = &mut state.source else { return };
+        let stream = self.0.name.clone();
+        if active.id != id {
+            if backup.as_ref().is_some_and(|backup| backup.id == id) {
+                *backup = None;
+            }
+            return;
+        }
+        if let Some(backup) = backup.take() {
+            let session = backup.session.as_ref().map(|session| session.id);
+            state.begin_source(backup, true);
+            drop(state);
+            self.0.hub.events.send(Event::PublisherReturned { stream, session });
+            return;
+        }
+        let config = &self.0.hub.config;
+        let grace_ms = if goodbye && config.end_on_unpublish { 0 } else { config.grace_ms };
+        let until = self.0.hub.clock.now() + Duration::from_millis(grace_ms);
+        state.source = Source::Grace { until };
+        drop(state);
+        if grace_ms == 0 {
+            self.end("publisher left");
+            return;
+        }
+        self.0.hub.events.send(Event::PublisherLost { stream, grace_ms });
+        let (stream, at) = (self.clone(), self.0.hub.clock.instant(until));
+        self.0.hub.runtime.spawn(async move {
+            tokio::time::sleep_until(at).await;
+            stream.end_after_grace(until);
+        });
+    }
+
+    fn end_after_grace(&self, deadline: Duration) {
+        // A publisher that came back and left again began another grace.
+        let due = matches!(self.0.state.lock().source, Source::Grace { until } if until == deadline);
+        if due {
+            self.end("publisher did not come back");
+        }
+    }
+
+    /// Takes a frame of publisher `id`, whose tracks are `tracks`, without telling readers yet: see [`Self::flush`].
+    pub(super) fn append(&self, id: PublisherId, tracks: &Tracks, mut frame: Frame) -> Result<(), Error> {
+        let now = self.0.hub.clock.now();
+        let mut state = self.0.state.lock();
+        match &state.source {
+            Source::Live { active, .. } if active.id == id => {}
+            Source::Live { backup: Some(backup), .. } if backup.id == id => return Ok(()),
+            _ => {
+                return Err(Error::new(
+                    ErrorKind::Closed,
+                    format!("{} has another publisher now", self.0.name),
+                ));
+            }
+        }
+        let Some(kind) = tracks.by_id(frame.track).map(cruvz_media::Track::kind) else {
+            return Err(Error::new(ErrorKind::InvalidArgument, format!("no track {}", frame.track)));
+        };
+        let start = tracks.starts_at(frame.track, frame.keyframe);
+        if state.gate.is_some() && !start {
+            // Nothing can be decoded before the first keyframe of a source; what a data track says may matter.
+            if kind != TrackKind::Data {
+                state.meter.dropped(now);
+                return Ok(());
+            }
+        }
+        if let Some(adjustment) = state.timeline.place(&mut frame, kind, now) {
+            state.meter.mended(now);
+            let detail = format!("{adjustment:?}");
+            tracing::debug!(stream = %self.0.name, %detail, "timeline mended");
+            self.0.hub.events.send(Event::TimelineMended { stream: self.0.name.clone(), detail });
+        }
+        state.meter.frame(now, kind, frame.dts, frame.keyframe, frame.payload.len());
+        let retracked = !state.tracks.same(tracks);
+        let discontinuity = start && state.gate.take().is_some_and(|gate| gate.discontinuity);
+        if retracked {
+            state.tracks = tracks.clone();
+        }
+        let first = start && !state.playable;
+        state.playable |= start;
+        state.push(Entry { frame, tracks: tracks.clone(), discontinuity, start });
+        drop(state);
+        if retracked {
+            self.0.hub.events.send(Event::TracksChanged { stream: self.0.name.clone() });
+        }
+        if first {
+            self.0.hub.events.send(Event::StreamPlayable { stream: self.0.name.clone() });
+        }
+        Ok(())
+    }
+
+    /// Tells readers that frames were appended.
+    pub(super) fn flush(&self) {
+        self.0.changed.notify_waiters();
+        let wires = self.0.state.lock().wires.clone();
+        for wire in wires {
+            wire.flush();
+        }
+    }
+}
+
+impl State {
+    fn begin_source(&mut self, active: Holder, resumed: bool) {
+        self.source = Source::Live { active, backup: None };
+        self.gate = Some(Gate { discontinuity: resumed });
+        self.timeline.discontinuity();
+    }
+
+    fn push(&mut self, entry: Entry) {
+        // A format that nobody watches any more is not made any more.
+        self.wires.retain(|wire| Arc::strong_count(wire) > 1);
+        for wire in &self.wires {
+            wire.append(&entry);
+        }
+        self.log.push(entry);
+    }
+}
+
+/// The viewers' side.
+impl LiveStream {
+    pub(super) fn add_interest(&self) {
+        self.0.state.lock().interest += 1;
+    }
+
+    pub(super) fn remove_interest(&self) {
+        self.0.state.lock().interest -= 1;
+        self.0.hub.forget_if(self, Self::is_unused);
+    }
+
+    /// The entry at `next`, or further on if the reader lags more than `lag_us`, with the number of frames passed over.
+    pub(super) fn read(&self, next: Option<u64>, lag_us: i64) -> Read {
+        let state = self.0.state.lock();
+        let from = match next {
+            Some(seq) => state.log.resume(seq, lag_us),
+            None => state.log.newest_start(),
+        };
+        match from.and_then(|seq| Some((seq, state.log.get(seq)?))) {
+            Some((seq, entry)) => Read::Entry {
+                seq,
+                missed: next.map_or(0, |next| seq.saturating_sub(next)),
+                entry: entry.clone(),
+            },
+            None => match &state.source {
+                Source::Ended { reason } => Read::Ended(Arc::clone(reason)),
+                Source::Awaited | Source::Live { .. } | Source::Grace { .. } => Read::Wait,
+            },
+        }
+    }
+
+    /// Where the oldest start is, for readers that want the past as well.
+    pub(super) fn oldest_start(&self) -> Option<u64> {
+        self.0.state.lock().log.oldest_start()
+    }
+
+    /// Waits until a viewer gets a picture (or sound) at once: `true`; `false` when the stream ends first.
+    pub(super) async fn wait_playable(&self) -> bool {
+        loop {
+            let changed = self.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let state = self.0.state.lock();
+                if matches!(state.source, Source::Ended { .. }) {
+                    return false;
+                }
+                if state.playable {
+                    return true;
+                }
+            }
+            changed.await;
+        }
+    }
+
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// The wire log of `format`, made from the newest start on if there is none yet.
+    ///
+    /// # Errors
+    /// `Closed` once the stream has ended.
+    pub(crate) fn wire(&self, format: WireFormat) -> Result<Arc<WireLog>, Error> {
+        let mut state = self.0.state.lock();
+        if let Source::Ended { reason } = &state.source {
+            return Err(Error::new(ErrorKind::Closed, format!("{} ended: {reason}", self.0.name)));
+        }
+        if let Some(wire) = state.wires.iter().find(|wire| wire.format() == format) {
+            return Ok(Arc::clone(wire));
+        }
+        let hub = &self.0.hub;
+        let retention = Retention {
+            time_us: i64::try_from(hub.config.log_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
+            bytes: hub.config.log_max_bytes,
+        };
+        let wire = Arc::new(WireLog::new(format, retention));
+        if let Some(start) = state.log.newest_start() {
+            for entry in state.log.iter_from(start) {
+                wire.append(entry);
+            }
+        }
+        state.wires.push(Arc::clone(&wire));
+        Ok(wire)
+    }
+}
+
+/// What a reader finds.
+pub(super) enum Read {
+    Entry { seq: u64, missed: u64, entry: Entry },
+    Wait,
+    Ended(Arc<str>),
+}
+
+impl TrackInfo {
+    fn of(track: &cruvz_media::Track) -> Self {
+        let (video, audio) = (track.params.video(), track.params.audio());
+        Self {
+            id: track.id.0,
+            kind: match track.kind() {
+                TrackKind::Audio => "audio",
+                TrackKind::Data => "data",
+                TrackKind::Video => "video",
+            },
+            codec: track.params.codec.name(),
+            rfc6381: track.params.rfc6381.clone(),
+            width: video.map(|video| video.width),
+            height: video.map(|video| video.height),
+            fps: video
+                .and_then(|video| video.frame_rate)
+                .map(|(num, den)| f64::from(num) / f64::from(den.max(1))),
+            reordered: video.and_then(|video| video.reorder_depth).map(|depth| depth > 0),
+            sample_rate_hz: audio.map(|audio| audio.sample_rate_hz),
+            channels: audio.map(|audio| audio.channels),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The clock, spawning and sockets: the only place that reads the time or starts a task.
+
+pub mod clock;
+pub(crate) mod shutdown;
+pub(crate) mod socket;

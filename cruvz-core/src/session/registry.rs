@@ -1,0 +1,172 @@
+//! The list of open sessions.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{Counters, Protocol, Role, Session, SessionId, SessionInfo};
+use crate::{
+    Error, ErrorKind, Event, StreamName,
+    analytics::{event::EventSink, totals::Totals},
+    runtime::clock::Clock,
+};
+
+/// Every open session of an engine.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    clock: Clock,
+    events: EventSink,
+    totals: Arc<Totals>,
+    max: usize,
+    next_id: AtomicU64,
+    open: Mutex<BTreeMap<SessionId, Arc<Session>>>,
+}
+
+impl Sessions {
+    pub(crate) fn new(clock: Clock, events: EventSink, totals: Arc<Totals>, max: usize) -> Arc<Self> {
+        Arc::new(Self { clock, events, totals, max, next_id: AtomicU64::new(1), open: Mutex::default() })
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// `LimitExceeded` when as many are open as the configuration allows.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        stream: &StreamName,
+        protocol: Protocol,
+        role: Role,
+        remote: Option<SocketAddr>,
+    ) -> Result<OpenSession, Error> {
+        let session = Arc::new(Session {
+            id: SessionId(self.next_id.fetch_add(1, Relaxed)),
+            stream: stream.clone(),
+            protocol,
+            role,
+            remote,
+            opened_at: self.clock.now(),
+            counters: Counters::default(),
+            ending: false.into(),
+            end: Mutex::new(None),
+            ended: tokio::sync::Notify::new(),
+        });
+        {
+            let mut open = self.open.lock();
+            if open.len() >= self.max {
+                return Err(Error::new(
+                    ErrorKind::LimitExceeded,
+                    format!("all {} sessions are in use", self.max),
+                ));
+            }
+            open.insert(session.id, Arc::clone(&session));
+        }
+        self.totals.session_opened(protocol, role);
+        tracing::info!(session = session.id.0, %protocol, %role, %stream, remote = remote.map(tracing::field::display), "session opened");
+        self.events.send(Event::SessionOpened {
+            session: session.id,
+            stream: stream.clone(),
+            protocol,
+            role,
+            remote,
+        });
+        Ok(OpenSession { session, registry: Arc::clone(self), outcome: None })
+    }
+
+    /// Every open session, oldest first.
+    pub(crate) fn list(&self) -> Vec<SessionInfo> {
+        let now = self.clock.now();
+        self.open.lock().values().map(|session| session.info(now)).collect()
+    }
+
+    /// How many sessions of `role` are open on `stream`.
+    pub(crate) fn count(&self, stream: &StreamName, role: Role) -> usize {
+        self.open.lock().values().filter(|session| session.role == role && session.stream == *stream).count()
+    }
+
+    /// Tells one session to end; `false` when there is none of that id.
+    pub(crate) fn end(&self, id: SessionId, reason: &str) -> bool {
+        let session = self.open.lock().get(&id).cloned();
+        session.is_some_and(|session| {
+            session.end(reason);
+            true
+        })
+    }
+
+    /// Tells every session of `role` to end.
+    pub(crate) fn end_all(&self, role: Role, reason: &str) {
+        for session in self.open.lock().values().filter(|session| session.role == role) {
+            session.end(reason);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.lock().is_empty()
+    }
+}
+
+impl Session {
+    pub(crate) fn info(&self, now: Duration) -> SessionInfo {
+        SessionInfo {
+            id: self.id,
+            stream: self.stream.clone(),
+            protocol: self.protocol,
+            role: self.role,
+            remote: self.remote,
+            age_ms: u64::try_from(now.saturating_sub(self.opened_at).as_millis()).unwrap_or(u64::MAX),
+            bytes: self.counters.bytes.load(Relaxed),
+            frames: self.counters.frames.load(Relaxed),
+            dropped_frames: self.counters.dropped_frames.load(Relaxed),
+            skips: self.counters.skips.load(Relaxed),
+        }
+    }
+}
+
+/// Keeps a session open; dropping it closes the session, logs it and makes the event.
+#[derive(Debug)]
+pub(crate) struct OpenSession {
+    session: Arc<Session>,
+    registry: Arc<Sessions>,
+    outcome: Option<Arc<str>>,
+}
+
+impl OpenSession {
+    /// Says why the session ends, for the log and the event. The first reason stays.
+    pub(crate) fn because(&mut self, reason: impl Into<Arc<str>>) {
+        self.outcome.get_or_insert_with(|| reason.into());
+    }
+}
+
+impl std::ops::Deref for OpenSession {
+    type Target = Arc<Session>;
+
+    fn deref(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.registry.open.lock().remove(&self.session.id);
+        let reason = self
+            .outcome
+            .take()
+            .or_else(|| self.session.end_reason())
+            .unwrap_or_else(|| "connection closed".into());
+        let info = self.session.info(self.registry.clock.now());
+        self.registry.totals.session_ended(&info);
+        tracing::info!(
+            session = info.id.0, protocol = %info.protocol, role = %info.role, stream = %info.stream,
+            seconds = info.age_ms as f64 / 1000.0, bytes = info.bytes, frames = info.frames,
+            dropped = info.dropped_frames, %reason, "session ended"
+        );
+        self.registry.events.send(Event::SessionEnded { info, reason: reason.to_string() });
+    }
+}
