@@ -21,6 +21,7 @@
 pub mod analytics;
 pub mod config;
 pub(crate) mod egress;
+pub mod engine;
 pub mod error;
 pub mod hub;
 pub mod protocol;
@@ -35,6 +36,7 @@ pub use cruvz_media::{
 pub use crate::{
     analytics::event::{Event, Events},
     config::EngineConfig,
+    engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind, Result},
     hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
     session::{

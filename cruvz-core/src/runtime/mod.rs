@@ -1,5 +1,6 @@
 //! The clock, spawning and sockets: the only place that reads the time or starts a task.
 
 pub mod clock;
+pub(crate) mod context;
 pub(crate) mod shutdown;
 pub(crate) mod socket;

@@ -1,0 +1,297 @@
+//! The façade: an engine that is built, runs, and is stopped.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    sync::Arc,
+    time::Duration,
+};
+
+use cruvz_media::Tracks;
+
+use crate::{
+    Authorizer, EngineConfig, Error, ErrorKind, Events, LiveStream, Protocol, Publisher, Result, Role,
+    SessionId, SessionInfo, StreamName, Subscriber,
+    analytics::{event::EventSink, totals::Totals},
+    egress::fanout::Fanout,
+    hub::{registry::Hub, stream::StreamInfo},
+    runtime::{
+        clock::Clock,
+        context::Context,
+        shutdown::{Stop, Stopped},
+    },
+    session::{access::PublishFromLoopback, gate::Gate, registry::Sessions},
+};
+
+/// How often draining looks whether the publishers have left.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// A running engine. Clones are handles to the same one; when the last is dropped, the engine stops.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    context: Context,
+    stop: Stop,
+    listening: Vec<(Protocol, SocketAddr)>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("listening", &self.0.listening).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.stop();
+        self.context.hub.end_all("engine stopped");
+    }
+}
+
+impl Engine {
+    /// An engine to be configured and started.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cruvz_core::Result<()> {
+    /// let engine = cruvz_core::Engine::builder().rtmp("127.0.0.1:0").start().await?;
+    /// println!("publish to rtmp://{}/live/cam", engine.local_addr(cruvz_core::Protocol::Rtmp).unwrap());
+    /// engine.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Where the listener of `protocol` is bound, if there is one.
+    pub fn local_addr(&self, protocol: Protocol) -> Option<SocketAddr> {
+        self.0.listening.iter().find(|(listening, _)| *listening == protocol).map(|(_, addr)| *addr)
+    }
+
+    /// Publishes from code: a handle that frames are written to.
+    ///
+    /// ```
+    /// # use cruvz_core::{Engine, Tracks};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cruvz_core::Result<()> {
+    /// let engine = Engine::builder().start().await?;
+    /// let publisher = engine.publish("live/cam".parse()?, Tracks::empty()).await?;
+    /// assert_eq!(engine.streams().len(), 1);
+    /// # drop(publisher); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the stream has a publisher and the policy is to refuse; `LimitExceeded`; `Unavailable` while draining.
+    pub async fn publish(&self, name: StreamName, tracks: Tracks) -> Result<Publisher> {
+        self.publish_as(Protocol::Api, &name, tracks)
+    }
+
+    pub(crate) fn publish_as(
+        &self,
+        protocol: Protocol,
+        name: &StreamName,
+        tracks: Tracks,
+    ) -> Result<Publisher> {
+        let context = &self.0.context;
+        if context.gate.is_draining() {
+            return Err(Error::new(ErrorKind::Unavailable, "the engine is shutting down"));
+        }
+        let session = context.gate.sessions.open(name, protocol, Role::Publish, None)?;
+        context.hub.publish(tracks, session)
+    }
+
+    /// Reads a stream, from its newest keyframe on. Waits for its publisher as long as
+    /// [`EngineConfig::subscribe_timeout_ms`] says.
+    ///
+    /// # Errors
+    /// `NotFound` when nobody published in time; `Closed` when the stream ended meanwhile; `LimitExceeded`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future forgets the wish.
+    pub async fn subscribe(&self, name: StreamName) -> Result<Subscriber> {
+        let context = &self.0.context;
+        let session = context.gate.sessions.open(&name, Protocol::Api, Role::Play, None)?;
+        let timeout = Duration::from_millis(context.config.subscribe_timeout_ms);
+        context.hub.subscribe(&name, timeout, Some(session)).await
+    }
+
+    /// The stream of that name, if it is live, in its grace, or awaited by a viewer.
+    pub fn stream(&self, name: &StreamName) -> Option<LiveStream> {
+        self.0.context.hub.get(name)
+    }
+
+    /// Every stream, by name.
+    pub fn streams(&self) -> Vec<LiveStream> {
+        self.0.context.hub.list()
+    }
+
+    /// What every stream is and how it does, by name.
+    pub fn stream_infos(&self) -> Vec<StreamInfo> {
+        self.streams().iter().map(LiveStream::info).collect()
+    }
+
+    /// How many viewers a stream has.
+    pub fn viewers(&self, name: &StreamName) -> usize {
+        self.0.context.gate.sessions.count(name, Role::Play)
+    }
+
+    /// Every open session, oldest first.
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.0.context.gate.sessions.list()
+    }
+
+    /// Ends a session; its peer is told `reason` as far as its protocol can. `false` when there is none of that id.
+    pub fn end_session(&self, id: SessionId, reason: &str) -> bool {
+        self.0.context.gate.sessions.end(id, reason)
+    }
+
+    /// What happens from now on.
+    ///
+    /// ```
+    /// # use cruvz_core::{Engine, Event, Tracks};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cruvz_core::Result<()> {
+    /// let engine = Engine::builder().start().await?;
+    /// let mut events = engine.events();
+    /// let _publisher = engine.publish("live/cam".parse()?, Tracks::empty()).await?;
+    /// assert!(matches!(events.next().await, Some(Event::SessionOpened { .. })));
+    /// # Ok(()) }
+    /// ```
+    pub fn events(&self) -> Events {
+        self.0.context.events.subscribe()
+    }
+
+    /// Counters over the life of the engine.
+    pub fn totals(&self) -> Arc<Totals> {
+        Arc::clone(&self.0.context.totals)
+    }
+
+    /// The configuration it was started with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.0.context.config
+    }
+
+    /// Whether the engine takes nobody in any more.
+    pub fn is_draining(&self) -> bool {
+        self.0.context.gate.is_draining()
+    }
+
+    /// Waits until the engine is shut down.
+    pub async fn run(&self) {
+        let mut stopped = self.0.context.stopped.clone();
+        stopped.wait().await;
+    }
+
+    /// Takes nobody in any more, waits until the publishers have left or `deadline` has passed, and shuts down.
+    pub async fn drain(&self, deadline: Duration) {
+        let context = &self.0.context;
+        context.gate.drain();
+        let until = context.clock.now() + deadline;
+        let publishing = |session: &SessionInfo| session.role == Role::Publish && session.remote.is_some();
+        while context.clock.now() < until && context.gate.sessions.list().iter().any(publishing) {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        self.shutdown().await;
+    }
+
+    /// Ends every stream and session, tells peers so, and stops listening.
+    pub async fn shutdown(&self) {
+        let context = &self.0.context;
+        context.gate.drain();
+        context.hub.end_all("server is shutting down");
+        for role in [Role::Play, Role::Publish, Role::Pull, Role::Push] {
+            context.gate.sessions.end_all(role, "server is shutting down");
+        }
+        // Peers get a moment to be told; whoever does not listen is cut.
+        let patience = context.clock.now() + Duration::from_secs(1);
+        while context.clock.now() < patience && !context.gate.sessions.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.stop.stop();
+    }
+
+    pub(crate) fn context(&self) -> &Context {
+        &self.0.context
+    }
+}
+
+/// An engine in the making. Each protocol is one line; leave it out and it is not there.
+pub struct EngineBuilder {
+    config: EngineConfig,
+    authorizer: Arc<dyn Authorizer>,
+    rtmp: Option<String>,
+}
+
+impl Default for EngineBuilder {
+    fn default() -> Self {
+        Self { config: EngineConfig::default(), authorizer: Arc::new(PublishFromLoopback), rtmp: None }
+    }
+}
+
+impl fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("config", &self.config)
+            .field("rtmp", &self.rtmp)
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineBuilder {
+    /// Configures everything that has no line of its own.
+    #[must_use]
+    pub fn config(mut self, config: EngineConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Decides who may publish and play. Default: everybody may play, only this machine may publish.
+    #[must_use]
+    pub fn authorize(mut self, authorizer: impl Authorizer) -> Self {
+        self.authorizer = Arc::new(authorizer);
+        self
+    }
+
+    /// Listens for RTMP on `addr`, as in `0.0.0.0:1935`. Port 0 takes any free port: see [`Engine::local_addr`].
+    #[must_use]
+    pub fn rtmp(mut self, addr: impl Into<String>) -> Self {
+        self.rtmp = Some(addr.into());
+        self
+    }
+
+    /// Starts the engine on the current tokio runtime.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an address that is none; `Io` when it cannot be listened on.
+    pub async fn start(self) -> Result<Engine> {
+        let (stop, stopped) = Stop::new();
+        let context = Context::start(self.config, self.authorizer, stopped);
+        Ok(Engine(Arc::new(Inner { context, stop, listening: Vec::new() })))
+    }
+}
+
+impl Context {
+    fn start(config: EngineConfig, authorizer: Arc<dyn Authorizer>, stopped: Stopped) -> Self {
+        let clock = Clock::start();
+        let runtime = tokio::runtime::Handle::current();
+        let events = EventSink::new(config.event_capacity);
+        let totals = Arc::new(Totals::default());
+        let sessions = Sessions::new(clock, events.clone(), Arc::clone(&totals), config.max_sessions);
+        let deadline = Duration::from_millis(config.authorize_timeout_ms);
+        let gate = Gate::new(sessions, Arc::clone(&totals), events.clone(), clock, authorizer, deadline);
+        let hub = Hub::new(clock, config.hub.clone(), config.egress.clone(), events.clone(), runtime.clone());
+        let fanout = Fanout::new(clock, config.egress.clone(), events.clone(), runtime.clone());
+        let (config, gate) = (Arc::new(config), Arc::new(gate));
+        Self { clock, config, events, totals, gate, hub, fanout, runtime, stopped }
+    }
+}
+
+fn resolve(addr: &str) -> Result<SocketAddr> {
+    let bad = || {
+        Error::new(
+            ErrorKind::InvalidArgument,
+            format!("{addr:?} is no address to listen on, as in 0.0.0.0:1935"),
+        )
+    };
+    // `:1935` means every interface, as in most servers.
+    let full = if addr.starts_with(':') { format!("[::]{addr}") } else { addr.to_owned() };
+    full.to_socket_addrs().ok().and_then(|mut addrs| addrs.next()).ok_or_else(bad)
+}

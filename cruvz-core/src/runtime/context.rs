@@ -1,0 +1,26 @@
+//! What the parts of an engine share.
+
+use std::sync::Arc;
+
+use super::{clock::Clock, shutdown::Stopped};
+use crate::{
+    EngineConfig,
+    analytics::{event::EventSink, totals::Totals},
+    egress::fanout::Fanout,
+    hub::registry::Hub,
+    session::gate::Gate,
+};
+
+/// Handed to every listener and connection of an engine.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) clock: Clock,
+    pub(crate) config: Arc<EngineConfig>,
+    pub(crate) events: EventSink,
+    pub(crate) totals: Arc<Totals>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) hub: Hub,
+    pub(crate) fanout: Fanout,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) stopped: Stopped,
+}

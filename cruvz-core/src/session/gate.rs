@@ -1,0 +1,149 @@
+//! The one door into the engine: authorisation with a deadline, limits, and the account of who was turned away.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+
+use super::{
+    OpenSession, Protocol, Role,
+    access::{AccessRequest, Action, Authorizer, Decision},
+    registry::Sessions,
+};
+use crate::{
+    Error, ErrorKind, Event, StreamName,
+    analytics::{event::EventSink, totals::Totals},
+    runtime::clock::Clock,
+};
+
+/// Refusals logged per second; the rest is counted and told in one line.
+const LOG_LINES_PER_SECOND: u32 = 50;
+
+/// Lets peers in or turns them away.
+pub(crate) struct Gate {
+    pub(crate) sessions: Arc<Sessions>,
+    totals: Arc<Totals>,
+    events: EventSink,
+    clock: Clock,
+    authorizer: Arc<dyn Authorizer>,
+    deadline: Duration,
+    draining: AtomicBool,
+    log: Mutex<LogBudget>,
+}
+
+#[derive(Default)]
+struct LogBudget {
+    second: u64,
+    lines: u32,
+    suppressed: u64,
+}
+
+/// Who was turned away and why.
+pub(crate) struct Refusal<'a> {
+    pub(crate) protocol: Protocol,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) stream: Option<&'a StreamName>,
+    /// A short stable name, as used in metrics.
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        sessions: Arc<Sessions>,
+        totals: Arc<Totals>,
+        events: EventSink,
+        clock: Clock,
+        authorizer: Arc<dyn Authorizer>,
+        deadline: Duration,
+    ) -> Self {
+        let (draining, log) = (AtomicBool::new(false), Mutex::default());
+        Self { sessions, totals, events, clock, authorizer, deadline, draining, log }
+    }
+
+    /// From now on nobody is let in.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Asks the authorizer and opens the session.
+    ///
+    /// # Errors
+    /// `Unauthorized` or `Forbidden` when the authorizer says no, takes too long or fails; `Unavailable` while draining;
+    /// `LimitExceeded` when there are too many sessions. Every one is counted, logged and an event.
+    pub(crate) async fn admit(&self, request: AccessRequest) -> Result<OpenSession, Error> {
+        let (stream, protocol, remote) = (request.stream.clone(), request.protocol, request.remote);
+        let role = match request.action {
+            Action::Play => Role::Play,
+            Action::Publish => Role::Publish,
+        };
+        let answer = match self.decide(request).await {
+            Ok(()) => self
+                .sessions
+                .open(&stream, protocol, role, Some(remote))
+                .map_err(|error| ("session_limit", error)),
+            Err(refusal) => Err(refusal),
+        };
+        answer.map_err(|(reason, error)| {
+            let (remote, stream, detail) = (Some(remote), Some(&stream), error.to_string());
+            self.refused(Refusal { protocol, remote, stream, reason, detail });
+            error
+        })
+    }
+
+    async fn decide(&self, request: AccessRequest) -> Result<(), (&'static str, Error)> {
+        if self.is_draining() {
+            return Err(("draining", Error::new(ErrorKind::Unavailable, "the server is shutting down")));
+        }
+        let denied = if request.key.is_some() { ErrorKind::Forbidden } else { ErrorKind::Unauthorized };
+        // In a task of its own, so that an authorizer that panics says no instead of ending the connection's task.
+        let asked = tokio::spawn(self.authorizer.authorize(request));
+        let abort = asked.abort_handle();
+        match tokio::time::timeout(self.deadline, asked).await {
+            Ok(Ok(Decision::Allow)) => Ok(()),
+            Ok(Ok(Decision::Deny { reason })) => Err(("denied", Error::new(denied, reason))),
+            Ok(Err(_)) => Err(("authorizer_failed", Error::new(denied, "the authorizer failed"))),
+            Err(_) => {
+                abort.abort();
+                Err(("authorizer_timeout", Error::new(denied, "the authorizer took too long")))
+            }
+        }
+    }
+
+    /// Counts, logs and tells of a peer that was turned away.
+    pub(crate) fn refused(&self, refusal: Refusal<'_>) {
+        let Refusal { protocol, remote, stream, reason, detail } = refusal;
+        self.totals.rejected(protocol, reason);
+        if let Some(suppressed) = self.may_log() {
+            let remote = remote.map(tracing::field::display);
+            let stream = stream.map(tracing::field::display);
+            tracing::warn!(%protocol, remote, stream, reason, %detail, suppressed, "refused");
+        }
+        self.events.send(Event::Refused { protocol, remote, stream: stream.cloned(), reason, detail });
+    }
+
+    /// Whether a line may be written now, with the number of lines that were not since the last.
+    fn may_log(&self) -> Option<u64> {
+        let mut log = self.log.lock();
+        let second = self.clock.now().as_secs();
+        if log.second != second {
+            (log.second, log.lines) = (second, 0);
+        }
+        log.lines += 1;
+        if log.lines > LOG_LINES_PER_SECOND {
+            log.suppressed += 1;
+            return None;
+        }
+        Some(std::mem::take(&mut log.suppressed))
+    }
+}
