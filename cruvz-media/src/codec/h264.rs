@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Error, bits::BitReader, frame_rate, nal::unescape};
+use super::{Error, bits::BitReader, frame_rate, nal::unescape, sei};
 use crate::{Codec, CodecParams, Format, VideoFormat};
 
 pub use super::nal::{nal_units, to_four_byte_lengths};
@@ -18,6 +18,7 @@ mod unit {
     pub(super) const SLICE: u8 = 1;
     pub(super) const SLICE_A: u8 = 2;
     pub(super) const IDR: u8 = 5;
+    pub(super) const SEI: u8 = 6;
     pub(super) const SPS: u8 = 7;
 }
 
@@ -90,10 +91,7 @@ pub fn nal_length_size(config: &[u8]) -> Result<u8, Error> {
 /// # Errors
 /// [`Error::Missing`] without a set of either kind, [`Error::Invalid`] when there are more than 31 (sequence) or 255
 /// (picture) or one has 64 KiB or more, and whatever the first sequence parameter set is refused for.
-pub fn record_from_parameter_sets(
-    sps: &[impl AsRef<[u8]>],
-    pps: &[impl AsRef<[u8]>],
-) -> Result<Bytes, Error> {
+pub fn record_from_parameter_sets<B: AsRef<[u8]>>(sps: &[B], pps: &[B]) -> Result<Bytes, Error> {
     let first = sps.first().ok_or(Error::Missing("sequence parameter set"))?.as_ref();
     if pps.is_empty() {
         return Err(Error::Missing("picture parameter set"));
@@ -139,6 +137,19 @@ pub fn is_keyframe(payload: &[u8]) -> bool {
         .map(unit_type)
         .find(|kind| matches!(*kind, unit::SLICE | unit::SLICE_A | unit::IDR))
         .is_some_and(|kind| kind == unit::IDR)
+}
+
+/// The user_data_unregistered SEI messages of a payload: 16 bytes of UUID, and the bytes under it.
+///
+/// Lying lengths and messages that break off end it early; use [`nal_units`] to tell why.
+pub fn user_data_unregistered(payload: &[u8]) -> impl Iterator<Item = ([u8; 16], Bytes)> {
+    let units = nal_units(payload).map_while(Result::ok).filter(|nal| unit_type(nal) == unit::SEI);
+    units.flat_map(|nal| sei::user_data_unregistered(&nal[1..]))
+}
+
+/// An SEI NAL unit (no length, no start code) that carries `data` under `uuid`; put it before the first slice.
+pub fn user_data_unregistered_nal(uuid: [u8; 16], data: &[u8]) -> Bytes {
+    sei::user_data_unregistered_nal(&[unit::SEI], uuid, data)
 }
 
 /// What an avcC says of the media, and the record with 4-byte lengths.

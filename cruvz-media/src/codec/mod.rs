@@ -11,7 +11,9 @@ use crate::{Codec, CodecParams};
 pub mod aac;
 mod bits;
 pub mod h264;
+pub mod h265;
 pub mod nal;
+mod sei;
 
 /// The largest configuration record that [`parse`] looks at. Real ones have 2 to a few hundred bytes.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -63,8 +65,8 @@ pub enum Error {
 
 /// What `config`, the decoder configuration record of `codec`, says of the media.
 ///
-/// The record in the result is normalised: for H.264 it always announces 4-byte NAL lengths, as the payload of
-/// [`crate::Frame`] has them. Where [`h264::nal_length_size`] of the original says less, payloads must pass
+/// The record in the result is normalised: for H.264 and H.265 it always announces 4-byte NAL lengths, as the payload of
+/// [`crate::Frame`] has them. Where [`h264::nal_length_size`] (or [`h265::nal_length_size`]) of the original says less, payloads must pass
 /// [`nal::to_four_byte_lengths`]. A record that is in this form already is handed on without a copy.
 ///
 /// ```
@@ -86,6 +88,7 @@ pub fn parse(codec: Codec, config: Bytes) -> Result<CodecParams, Error> {
     match codec {
         Codec::Aac => aac::params(config),
         Codec::H264 => h264::params(config),
+        Codec::H265 => h265::params(config),
         Codec::ScriptData => Ok(CodecParams::script_data()),
         _ => Err(Error::Missing("parser")),
     }

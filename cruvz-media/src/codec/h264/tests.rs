@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codec::{self, hex};
+use crate::codec::{self, hex, nal};
 
 struct Case {
     /// Encoder options.
@@ -181,7 +181,7 @@ fn records_that_lie_are_refused_with_the_reason() {
     let huge = vec![1; codec::MAX_CONFIG_BYTES + 1];
     assert_eq!(parse(&huge), Error::TooLarge { bytes: huge.len() });
     let none: [&[u8]; 0] = [];
-    assert!(record_from_parameter_sets(&none, &[[0x68]]).is_err());
+    assert!(record_from_parameter_sets(&none, &[&[0x68]]).is_err());
     assert_eq!(
         record_from_parameter_sets(&[&good[8..33]], &none),
         Err(Error::Missing("picture parameter set"))
@@ -219,5 +219,42 @@ proptest! {
             let video = params.video().unwrap();
             prop_assert!(video.width > 0 && video.height > 0 && video.width <= 65_536);
         }
+    }
+}
+
+#[test]
+fn user_data_of_an_encoder_is_found_under_its_uuid() {
+    // What libx264 puts before its first slice, cut after "x264" and its two lengths set to what is left.
+    let payload = hex("00000018060514dc45e9bde6d948b7962cd820d923eeef7832363480000000026588");
+    let found: Vec<_> = user_data_unregistered(&payload).collect();
+    let uuid = hex("dc45e9bde6d948b7962cd820d923eeef");
+    assert_eq!(found, [(uuid[..].try_into().unwrap(), Bytes::from_static(b"x264"))]);
+}
+
+#[test]
+fn several_messages_in_one_unit_are_told_apart() {
+    // A message of type 4 (3 bytes), one of type 5 too short for a UUID, one of type 5, one that breaks off.
+    let mut unit = vec![0x06, 4, 3, 1, 2, 3, 5, 1, 9, 5, 17];
+    unit.extend([7; 17]);
+    unit.extend([5, 200, 1, 2]);
+    let mut payload = BytesMut::new();
+    nal::put_unit(&mut payload, &unit).unwrap();
+    let found: Vec<_> = user_data_unregistered(&payload).collect();
+    assert_eq!(found, [([7; 16], Bytes::from_static(&[7]))]);
+}
+
+proptest! {
+    #[test]
+    fn stamped_user_data_is_read_back(
+        uuid: [u8; 16],
+        data in proptest::collection::vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..600),
+    ) {
+        let mut payload = BytesMut::new();
+        let unit = user_data_unregistered_nal(uuid, &data);
+        let stream = [&[0, 0, 1], &unit[..]].concat();
+        prop_assert_eq!(nal::annex_b_units(&stream).next(), Some(&unit[..]));
+        nal::put_unit(&mut payload, &unit).unwrap();
+        let found: Vec<_> = user_data_unregistered(&payload).collect();
+        prop_assert_eq!(found, vec![(uuid, Bytes::from(data))]);
     }
 }
