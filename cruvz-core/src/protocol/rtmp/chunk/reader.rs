@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::aggregate::Parts;
 use super::{EXTENDED, INITIAL_CHUNK_SIZE, MAX_MESSAGE_BYTES, Message, MessageHeader};
-use crate::protocol::rtmp::message::kind;
+use crate::protocol::rtmp::message::{control_value, kind};
 use crate::protocol::rtmp::{Error, Limits};
 
 /// Basic header, message header and extended timestamp at their longest (§5.3.1).
@@ -451,12 +451,4 @@ fn extended_timestamp(bytes: &[u8], continued: Option<&ChunkStream>) -> Option<O
         None if known.iter().any(|known| known.starts_with(bytes)) => None,
         _ => Some(None),
     }
-}
-
-/// The number that a Set Chunk Size or Abort message consists of.
-fn control_value(message: &Message) -> Result<u32, Error> {
-    let head = message.payload.first_chunk::<4>();
-    let kind = message.header.kind;
-    head.map(|head| u32::from_be_bytes(*head))
-        .ok_or(Error::ControlMessage { kind, bytes: message.payload.len() })
 }
