@@ -1,3 +1,4 @@
 //! Containers: one folder each, bytes to frames and frames to bytes.
 
 pub mod cmaf;
+pub mod mp4;

@@ -1,0 +1,180 @@
+//! Sample descriptions (stsd): which codec, and the record its decoder needs.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use super::{
+    Error,
+    boxes::{self, FourCc},
+};
+use crate::{AudioFormat, Codec, CodecParams, Format, VideoFormat, codec};
+
+/// Bytes of a VisualSampleEntry before its boxes (ISO/IEC 14496-12 §12.1.3).
+const VISUAL_BYTES: u64 = 78;
+/// Bytes of an AudioSampleEntry before its boxes (§12.2.3).
+const AUDIO_BYTES: u64 = 28;
+
+/// What a track's frames are.
+#[derive(Clone, Debug)]
+pub(super) struct Description {
+    pub(super) params: CodecParams,
+    /// Bytes of each NAL unit's length in the file; 4 for codecs without NAL units.
+    pub(super) nal_length_bytes: u8,
+}
+
+/// The description of a track's samples, or `None` for a codec that is not known. `track` names it in errors.
+pub(super) fn parse(stsd: &Bytes, track: u32) -> Result<Option<Description>, Error> {
+    let mut stsd = stsd.clone();
+    boxes::take(&mut stsd, 8)?; // version, flags, count
+    let Some(first) = boxes::children(stsd).next() else { return Err(Error::Missing("sample description")) };
+    let (name, body) = first?;
+    let description = match &name.0 {
+        b"avc1" | b"avc3" => visual(body, Codec::H264, b"avcC", track)?,
+        b"hvc1" | b"hev1" => visual(body, Codec::H265, b"hvcC", track)?,
+        b"av01" => visual(body, Codec::Av1, b"av1C", track)?,
+        b"vp08" => visual(body, Codec::Vp8, b"vpcC", track)?,
+        b"vp09" => visual(body, Codec::Vp9, b"vpcC", track)?,
+        b"mp4a" | b".mp3" | b"Opus" | b"fLaC" | b"ac-3" | b"ec-3" => return audio(name, body, track),
+        _ => return Ok(None),
+    };
+    Ok(Some(description))
+}
+
+fn visual(mut body: Bytes, codec: Codec, record: &[u8; 4], track: u32) -> Result<Description, Error> {
+    let mut head = boxes::take(&mut body, VISUAL_BYTES)?;
+    head.advance(24);
+    let (width, height) = (head.get_u16(), head.get_u16());
+    let mut config = boxes::require(&body, record, "decoder configuration")?;
+    let nal_length_bytes = match codec {
+        Codec::H264 => config.get(4),
+        Codec::H265 => config.get(21),
+        _ => None,
+    }
+    .map_or(4, |byte| (byte & 3) + 1);
+    if codec == Codec::Vp9 {
+        boxes::take(&mut config, 4)?; // version and flags of the box are no part of the record
+    }
+    let stated = VideoFormat { width: width.into(), height: height.into(), ..VideoFormat::default() };
+    let mut params = match codec {
+        Codec::Vp8 => unrecorded(codec, Format::Video(stated)),
+        codec => codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?,
+    };
+    if let Format::Video(video) = &mut params.format
+        && (video.width, video.height) == (0, 0)
+    {
+        (video.width, video.height) = (stated.width, stated.height);
+    }
+    Ok(Description { params, nal_length_bytes })
+}
+
+fn audio(name: FourCc, mut body: Bytes, track: u32) -> Result<Option<Description>, Error> {
+    let mut head = boxes::take(&mut body, AUDIO_BYTES)?;
+    head.advance(8);
+    let version = head.get_u16();
+    head.advance(6);
+    let channels = head.get_u16();
+    head.advance(6);
+    let rate_hz = head.get_u32() >> 16;
+    let stated = AudioFormat { sample_rate_hz: rate_hz, channels: channels as u8, samples_per_frame: None };
+    let config = |name, what| {
+        boxes::require(&body, name, what).or_else(|error| quicktime_box(&body, version, name).ok_or(error))
+    };
+    let (codec, config) = match &name.0 {
+        b"mp4a" => match elementary_stream(config(b"esds", "elementary stream descriptor (esds)")?)? {
+            Some(found) => found,
+            None => return Ok(None),
+        },
+        b"Opus" => (Codec::Opus, opus_head(config(b"dOps", "Opus header (dOps)")?)?),
+        b"fLaC" => (Codec::Flac, stream_info(config(b"dfLa", "FLAC header (dfLa)")?)?),
+        b"ac-3" => (Codec::Ac3, config(b"dac3", "AC-3 header (dac3)")?),
+        b"ec-3" => (Codec::Eac3, config(b"dec3", "E-AC-3 header (dec3)")?),
+        _ => (Codec::Mp3, Bytes::new()),
+    };
+    let params = match codec {
+        Codec::Mp3 => unrecorded(codec, Format::Audio(stated)),
+        codec => codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?,
+    };
+    Ok(Some(Description { params, nal_length_bytes: 4 }))
+}
+
+/// What is known of a codec without a record, until a frame was seen.
+fn unrecorded(codec: Codec, format: Format) -> CodecParams {
+    let rfc6381 = if codec == Codec::Mp3 { "mp4a.40.34" } else { "vp8" }.to_owned();
+    CodecParams { codec, config: Bytes::new(), format, rfc6381 }
+}
+
+/// A box where QuickTime has it: behind the fields of its version 1 or 2 sound descriptions, perhaps in a `wave`.
+fn quicktime_box(body: &Bytes, version: u16, name: &[u8; 4]) -> Option<Bytes> {
+    let further = match version {
+        1 => 16,
+        2 => 36,
+        _ => 0,
+    };
+    let body = body.get(further..).map(|rest| body.slice_ref(rest))?;
+    let direct = boxes::find(&body, name).ok().flatten();
+    direct.or_else(|| boxes::find(&boxes::find(&body, b"wave").ok()??, name).ok()?)
+}
+
+/// The codec and record of an `esds` (ISO/IEC 14496-1 §7.2.6); `None` for one that is not known.
+fn elementary_stream(mut esds: Bytes) -> Result<Option<(Codec, Bytes)>, Error> {
+    boxes::version_and_flags(&mut esds)?;
+    let mut stream = descriptor(&mut esds, 3)?;
+    stream.try_get_u16()?;
+    let flags = stream.try_get_u8()?;
+    if flags & 0x80 != 0 {
+        stream.try_get_u16()?; // depends on another stream
+    }
+    if flags & 0x40 != 0 {
+        let url_bytes = stream.try_get_u8()?;
+        boxes::take(&mut stream, url_bytes.into())?;
+    }
+    if flags & 0x20 != 0 {
+        stream.try_get_u16()?; // clock reference
+    }
+    let mut decoder = descriptor(&mut stream, 4)?;
+    let object_type = decoder.try_get_u8()?;
+    boxes::take(&mut decoder, 12)?;
+    Ok(match object_type {
+        // MPEG-4 AAC and the three profiles of MPEG-2's.
+        0x40 | 0x66..=0x68 => Some((Codec::Aac, descriptor(&mut decoder, 5)?)),
+        0x69 | 0x6b => Some((Codec::Mp3, Bytes::new())),
+        _ => None,
+    })
+}
+
+/// The body of the next descriptor called `tag`; its length comes seven bits at a time (§8.3.3).
+fn descriptor(data: &mut Bytes, tag: u8) -> Result<Bytes, Error> {
+    loop {
+        let found = data.try_get_u8()?;
+        let mut length = 0_u64;
+        for _ in 0..4 {
+            let byte = data.try_get_u8()?;
+            length = length << 7 | u64::from(byte & 0x7f);
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let body = boxes::take(data, length)?;
+        if found == tag {
+            return Ok(body);
+        }
+    }
+}
+
+/// The OpusSpecificBox (Opus in ISOBMFF §4.3.2), big-endian, as the little-endian OpusHead of RFC 7845 §5.1.
+fn opus_head(mut dops: Bytes) -> Result<Bytes, Error> {
+    let mut head = BytesMut::from(&b"OpusHead\x01"[..]);
+    dops.try_get_u8()?; // version of the box
+    head.put_u8(dops.try_get_u8()?); // channels
+    head.put_u16_le(dops.try_get_u16()?); // pre-skip
+    head.put_u32_le(dops.try_get_u32()?); // sample rate of the source
+    head.put_i16_le(dops.try_get_i16()?); // gain
+    head.put(dops); // mapping family and table
+    Ok(head.freeze())
+}
+
+/// The STREAMINFO block of a `dfLa` (FLAC in ISOBMFF §3.3.2), which comes first, without its header.
+fn stream_info(mut dfla: Bytes) -> Result<Bytes, Error> {
+    boxes::version_and_flags(&mut dfla)?;
+    let header = dfla.try_get_u32()?;
+    boxes::take(&mut dfla, (header & 0x00ff_ffff).into())
+}
