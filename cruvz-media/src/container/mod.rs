@@ -2,3 +2,4 @@
 
 pub mod cmaf;
 pub mod mp4;
+pub mod flv;
