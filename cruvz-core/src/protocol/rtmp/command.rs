@@ -128,6 +128,8 @@ pub mod code {
     pub const PLAY_START: &str = "NetStream.Play.Start";
     /// Playing has ended.
     pub const PLAY_STOP: &str = "NetStream.Play.Stop";
+    /// Everything has been played.
+    pub const PLAY_COMPLETE: &str = "NetStream.Play.Complete";
     /// Playing is not allowed or not possible.
     pub const PLAY_FAILED: &str = "NetStream.Play.Failed";
     /// There is no such stream.

@@ -90,7 +90,10 @@ pub enum Error {
     /// The peer did not do in time what the connection waits for.
     #[error("{0} timed out")]
     Timeout(&'static str),
-    /// The peer refused or broke what a client needs; nothing more can come of this connection.
-    #[error("server answered {0:?} out of place")]
+    /// The server answered a call in a way that leads nowhere.
+    #[error("unexpected answer: {0}")]
     UnexpectedAnswer(String),
+    /// Media was to be sent where nothing is being published.
+    #[error("nothing is being published on this connection")]
+    NotStarted,
 }

@@ -82,11 +82,13 @@ impl Link {
                     self.send_control(kind::WINDOW_ACK_SIZE, &bandwidth.to_be_bytes());
                 }
             }
-            kind::USER_CONTROL => {
-                if let UserControl::PingRequest(moment) = UserControl::parse(&message.payload)? {
+            kind::USER_CONTROL => match UserControl::parse(&message.payload)? {
+                UserControl::PingRequest(moment) => {
                     self.send_user_control(UserControl::PingResponse(moment));
                 }
-            }
+                UserControl::StreamEof(_) => return Ok(Some(message)),
+                _ => {}
+            },
             _ => return Ok(Some(message)),
         }
         match self.out.len() > self.unsent_bytes {
@@ -120,9 +122,7 @@ impl Link {
     }
 
     pub(super) fn send_user_control(&mut self, event: UserControl) {
-        if let Some(payload) = event.encode() {
-            self.send_control(kind::USER_CONTROL, &payload);
-        }
+        self.send_control(kind::USER_CONTROL, &event.encode());
     }
 
     fn send_control(&mut self, kind: u8, payload: &[u8]) {

@@ -98,7 +98,9 @@ pub struct MediaMessage {
 }
 
 /// `@setDataFrame` as an AMF0 string: what publishers put before the metadata that a server is to keep.
-const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+pub(super) const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
+/// How metadata itself begins.
+pub(super) const META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
 /// What asks the server to forget it again.
 const CLEAR_DATA_FRAME: &[u8] = b"\x02\x00\x0f@clearDataFrame";
 
@@ -127,6 +129,8 @@ impl MediaMessage {
 pub(super) enum UserControl {
     StreamBegin(u32),
     StreamEof(u32),
+    /// Message stream and milliseconds. Only sent.
+    SetBufferLength(u32, u32),
     PingRequest(u32),
     PingResponse(u32),
     Other,
@@ -147,16 +151,22 @@ impl UserControl {
     }
 
     /// The bytes of an event that we send.
-    pub(super) const fn encode(self) -> Option<[u8; 6]> {
-        let (event, value) = match self {
-            Self::StreamBegin(stream_id) => (0, stream_id),
-            Self::StreamEof(stream_id) => (1, stream_id),
-            Self::PingRequest(moment) => (6, moment),
-            Self::PingResponse(moment) => (7, moment),
-            Self::Other => return None,
+    pub(super) fn encode(self) -> BytesMut {
+        let (event, value, more) = match self {
+            Self::StreamBegin(stream_id) => (0, stream_id, None),
+            Self::StreamEof(stream_id) => (1, stream_id, None),
+            Self::SetBufferLength(stream_id, buffer_ms) => (3, stream_id, Some(buffer_ms)),
+            Self::PingRequest(moment) => (6, moment, None),
+            Self::PingResponse(moment) => (7, moment, None),
+            Self::Other => return BytesMut::new(),
         };
-        let [a, b, c, d] = value.to_be_bytes();
-        Some([0, event, a, b, c, d])
+        let mut payload = BytesMut::with_capacity(10);
+        payload.put_u16(event);
+        payload.put_u32(value);
+        if let Some(more) = more {
+            payload.put_u32(more);
+        }
+        payload
     }
 }
 

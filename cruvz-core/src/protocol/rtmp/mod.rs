@@ -1,6 +1,6 @@
 //! RTMP, server and client, without I/O.
 //!
-//! Bytes from a socket go into a [`server::ServerConnection`]; events and bytes to send come out. Beneath it are
+//! Bytes from a socket go into a [`ServerConnection`] or [`ClientConnection`]; events and bytes to send come out. Beneath it are
 //! the handshake, the chunk layer ([`chunk`]) and the commands; media stays as FLV tag bodies, which
 //! `cruvz_media` reads and writes. Nothing here does I/O or reads a clock, and no bytes of a peer panic or take
 //! more than [`Limits`] say.
@@ -9,6 +9,7 @@
 //! (Veovera, 2024). Deviations are listed in `docs/protocols/rtmp.md`.
 
 pub mod chunk;
+pub mod client;
 mod command;
 mod connect;
 mod error;
@@ -19,7 +20,9 @@ mod liveness;
 pub mod message;
 mod name;
 pub mod server;
+mod url;
 
+pub use client::{ClientConfig, ClientConnection, ClientEvent};
 pub use command::{Status, code};
 pub use connect::{Capabilities, ConnectRequest, caps_ex};
 pub use error::Error;
@@ -28,3 +31,4 @@ pub use limits::Limits;
 pub use message::{MediaKind, MediaMessage};
 pub use name::Params;
 pub use server::{ServerConfig, ServerConnection};
+pub use url::{Url, UrlError};
