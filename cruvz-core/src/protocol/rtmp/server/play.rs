@@ -33,8 +33,9 @@ impl ServerConnection {
             _ => true,
         };
         let app = self.app_and_params(&mut params);
-        let start_s = command.number(1).unwrap_or(-2.0);
-        let duration_s = command.number(2).unwrap_or(-1.0);
+        // ffmpeg writes its milliseconds here: -2000 is its way to say -2.
+        let start_s = command.number(1).unwrap_or(-2.0).max(-2.0);
+        let duration_s = command.number(2).unwrap_or(-1.0).max(-1.0);
         self.pending = Some(Pending::Play { stream_id, reset });
         let request = PlayRequest { stream_id, app, name, params, start_s, duration_s };
         self.events.push_back(Event::PlayRequested(Box::new(request)));
