@@ -1,0 +1,148 @@
+//! Media files opened by content, whatever their format, and played again and again.
+
+use std::{fs, io::Cursor, path::PathBuf, time::Duration};
+
+use cruvz_media::{
+    Codec, Frame, TrackKind,
+    container::file::{Error, Limits, Loop, Reader},
+};
+use proptest::prelude::*;
+
+const FILES: [&str; 3] = ["flv/h264_aac.flv", "mp4/avc-aac.mp4", "mp4/avc-aac-fragmented.mp4"];
+
+fn fixture(file: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn open(file: &str) -> Reader<Cursor<Vec<u8>>> {
+    Reader::open(Cursor::new(fixture(file)), Limits::default())
+        .unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+fn frames(reader: &mut Reader<Cursor<Vec<u8>>>) -> Vec<Frame> {
+    std::iter::from_fn(|| reader.next_frame().expect("fixtures are sound")).collect()
+}
+
+#[test]
+fn formats_are_told_by_content() {
+    for file in FILES {
+        let reader = open(file);
+        let codecs: Vec<Codec> = reader.tracks().iter().map(|track| track.params.codec).collect();
+        assert_eq!(codecs[..2], [Codec::H264, Codec::Aac], "{file}");
+    }
+    let text = b"EXTM3U:\n";
+    let refused = Reader::open(Cursor::new(text), Limits::default()).unwrap_err();
+    assert_eq!(refused.to_string(), r#"neither MP4 nor FLV: the file begins with "EXTM3U:\n""#);
+    let refused = Reader::open(Cursor::new(b""), Limits::default()).unwrap_err();
+    assert!(matches!(refused, Error::UnknownFormat(head) if head.is_empty()));
+}
+
+#[test]
+fn flv_frames_are_those_that_ffprobe_sees() {
+    let mut reader = open("flv/h264_aac.flv");
+    let frames = frames(&mut reader);
+    let expected = String::from_utf8(fixture("flv/h264_aac.packets")).unwrap();
+    for (kind, label) in [(TrackKind::Audio, "audio|"), (TrackKind::Video, "video|")] {
+        let id = reader.tracks().first(kind).unwrap().id;
+        let read = frames.iter().filter(|frame| frame.track == id).map(|frame| {
+            let key = if frame.keyframe { "K" } else { "" };
+            format!("{}|{}|{}|{key}", frame.pts.ticks(), frame.dts.ticks(), frame.payload.len())
+        });
+        let expected = expected.lines().filter_map(|line| line.strip_prefix(label)?.rsplit_once('|'));
+        assert_eq!(read.collect::<Vec<_>>(), expected.map(|(line, _)| line).collect::<Vec<_>>(), "{label}");
+    }
+}
+
+#[test]
+fn a_second_pass_is_like_the_first() {
+    for file in FILES {
+        let mut reader = open(file);
+        let first = frames(&mut reader);
+        assert!(first.len() > 20, "{file} has {} frames", first.len());
+        assert!(reader.next_frame().unwrap().is_none());
+        let tracks = reader.tracks().clone();
+        reader.rewind().unwrap();
+        assert!(reader.tracks().same(&tracks), "{file} changes its tracks");
+        assert_eq!(frames(&mut reader), first, "{file}");
+    }
+}
+
+#[test]
+fn durations_are_those_of_the_frames() {
+    for file in ["flv/h264_aac.flv", "mp4/avc-aac.mp4"] {
+        let mut reader = open(file);
+        let duration = reader.duration().unwrap();
+        let last = frames(&mut reader).iter().map(|frame| frame.pts).max().unwrap().as_millis();
+        let off = i64::try_from(duration.as_millis()).unwrap() - last;
+        assert!((0..=100).contains(&off), "{file}: {duration:?}, last frame at {last} ms");
+    }
+}
+
+#[test]
+fn passes_are_strung_together_at_frame_distance() {
+    // The longest distance: a video frame, and by how much the audio of the fixture is longer than its video.
+    for (file, longest_ms) in FILES.into_iter().zip([40 + 45, 40 + 43, 40 + 93]) {
+        let mut reader = open(file);
+        let mut passes = Loop::default();
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            while let Some(mut frame) = reader.next_frame().unwrap() {
+                passes.place(&mut frame);
+                if reader.tracks().by_id(frame.track).unwrap().kind() == TrackKind::Video {
+                    times.push(frame.dts);
+                }
+            }
+            assert!(passes.restart());
+            reader.rewind().unwrap();
+        }
+        let longest = times.windows(2).map(|pair| pair[1].duration_since(pair[0])).max().unwrap();
+        assert!(times.is_sorted_by(|a, b| a < b), "{file}");
+        assert!(longest <= Duration::from_millis(longest_ms), "{file}: {longest:?}");
+    }
+}
+
+#[test]
+fn an_flv_file_cut_short_ends_at_its_last_whole_tag() {
+    let whole = frames(&mut open("flv/h264_aac.flv"));
+    let bytes = fixture("flv/h264_aac.flv");
+    let cut = bytes[..bytes.len() - 100].to_vec();
+    let mut reader = Reader::open(Cursor::new(cut), Limits::default()).unwrap();
+    let cut = frames(&mut reader);
+    assert!(cut.len() < whole.len());
+    assert_eq!(cut[..], whole[..cut.len()]);
+}
+
+#[test]
+fn an_flv_file_without_media_has_no_tracks() {
+    let header = b"FLV\x01\x05\0\0\0\x09\0\0\0\0".to_vec();
+    assert!(matches!(Reader::open(Cursor::new(header), Limits::default()), Err(Error::NoTracks)));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn damaged_files_are_survived(
+        which in 0..FILES.len(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = fixture(FILES[which]);
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        if let Ok(mut reader) = Reader::open(Cursor::new(bytes), Limits::default()) {
+            let mut passes = Loop::default();
+            for _ in 0..2_000 {
+                match reader.next_frame() {
+                    Ok(Some(mut frame)) => passes.place(&mut frame),
+                    Ok(None) => break,
+                    Err(_) => {}
+                }
+            }
+            passes.restart();
+            let _ = reader.rewind();
+        }
+    }
+}
