@@ -20,6 +20,7 @@ mod unit {
     pub(super) const IDR: u8 = 5;
     pub(super) const SEI: u8 = 6;
     pub(super) const SPS: u8 = 7;
+    pub(super) const PPS: u8 = 8;
 }
 
 /// `nal_unit_type` of a unit; units are never empty where [`nal_units`] made them.
@@ -106,6 +107,17 @@ pub fn record_from_parameter_sets<B: AsRef<[u8]>>(sps: &[B], pps: &[B]) -> Resul
         record.put_slice(&[0xFC | facts.chroma_format_idc, depths[0], depths[1], 0]);
     }
     Ok(record.freeze())
+}
+
+/// The avcC of a stream, from a payload that has its parameter sets.
+pub(super) fn record_from_keyframe(payload: &[u8]) -> Result<Bytes, Error> {
+    let units: Vec<&[u8]> = nal_units(payload).collect::<Result<_, _>>()?;
+    let of = |kind: u8| {
+        let mut sets: Vec<&[u8]> = units.iter().copied().filter(|nal| unit_type(nal) == kind).collect();
+        sets.dedup();
+        sets
+    };
+    record_from_parameter_sets(&of(unit::SPS), &of(unit::PPS))
 }
 
 fn put_parameter_sets(

@@ -117,6 +117,17 @@ pub fn record_from_parameter_sets<B: AsRef<[u8]>>(vps: &[B], sps: &[B], pps: &[B
     Ok(record.freeze())
 }
 
+/// The hvcC of a stream, from a payload that has its parameter sets.
+pub(super) fn record_from_keyframe(payload: &[u8]) -> Result<Bytes, Error> {
+    let units: Vec<&[u8]> = nal_units(payload).collect::<Result<_, _>>()?;
+    let of = |kind: u8| {
+        let mut sets: Vec<&[u8]> = units.iter().copied().filter(|nal| unit_type(nal) == Some(kind)).collect();
+        sets.dedup();
+        sets
+    };
+    record_from_parameter_sets(&of(unit::VPS), &of(unit::SPS), &of(unit::PPS))
+}
+
 fn put_array(
     record: &mut BytesMut,
     kind: u8,

@@ -6,14 +6,21 @@
 
 use bytes::Bytes;
 
-use crate::{Codec, CodecParams};
+use crate::{Codec, CodecParams, Format, VideoFormat};
 
 pub mod aac;
+pub mod ac3;
+pub mod av1;
 mod bits;
+pub mod flac;
 pub mod h264;
 pub mod h265;
+pub mod mp3;
 pub mod nal;
+pub mod opus;
 mod sei;
+pub mod vp8;
+pub mod vp9;
 
 /// The largest configuration record that [`parse`] looks at. Real ones have 2 to a few hundred bytes.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -31,7 +38,7 @@ pub enum Error {
         value: u64,
     },
     /// Something that must be in the header is not.
-    #[error("the header holds no {0}")]
+    #[error("there is no {0}")]
     Missing(&'static str),
     /// A NAL unit claims more bytes than are left.
     #[error("a NAL unit of {length} bytes where {left} are left")]
@@ -65,9 +72,23 @@ pub enum Error {
 
 /// What `config`, the decoder configuration record of `codec`, says of the media.
 ///
-/// The record in the result is normalised: for H.264 and H.265 it always announces 4-byte NAL lengths, as the payload of
-/// [`crate::Frame`] has them. Where [`h264::nal_length_size`] (or [`h265::nal_length_size`]) of the original says less, payloads must pass
-/// [`nal::to_four_byte_lengths`]. A record that is in this form already is handed on without a copy.
+/// | codec | `config` may be | `config` of the result |
+/// |---|---|---|
+/// | H.264, H.265 | avcC, hvcC | the same, announcing 4-byte NAL lengths |
+/// | AV1 | av1C | the same |
+/// | VP9 | vpcC, with version and flags or without | without |
+/// | VP8 | anything | empty |
+/// | AAC | AudioSpecificConfig | the same |
+/// | Opus | OpusHead, dOps | OpusHead |
+/// | FLAC | STREAMINFO, bare, as a block, behind `fLaC`, in a dfLa | bare: 34 bytes |
+/// | AC-3, E-AC-3 | dac3, dec3, or a syncframe | dac3, dec3 |
+/// | MP3 | a frame | empty |
+///
+/// A record that is in this form already is handed on without a copy. Where [`h264::nal_length_size`] (or
+/// [`h265::nal_length_size`]) of the original is less than 4, payloads must pass [`nal::to_four_byte_lengths`].
+///
+/// VP8, VP9, and AV1 without a sequence header in its record do not tell the size here: it is 0 by 0 until
+/// [`complete`] reads it from a keyframe.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -87,10 +108,93 @@ pub fn parse(codec: Codec, config: Bytes) -> Result<CodecParams, Error> {
     }
     match codec {
         Codec::Aac => aac::params(config),
+        Codec::Ac3 => ac3::params(&config),
+        Codec::Av1 => av1::params(config),
+        Codec::Eac3 => ac3::eac3_params(&config),
+        Codec::Flac => flac::params(&config),
         Codec::H264 => h264::params(config),
         Codec::H265 => h265::params(config),
+        Codec::Mp3 => mp3::params(&config),
+        Codec::Opus => opus::params(config),
         Codec::ScriptData => Ok(CodecParams::script_data()),
-        _ => Err(Error::Missing("parser")),
+        Codec::Vp8 => Ok(vp8::params()),
+        Codec::Vp9 => vp9::params(config),
+    }
+}
+
+/// The parameters of a stream that came without a record, from a frame that says all: a video keyframe with its
+/// parameter sets or sequence header in band, or any packet of MP3, AC-3 or E-AC-3. `payload` is as in
+/// [`crate::Frame`].
+///
+/// # Errors
+/// [`Error::Missing`] when the frame does not hold what is needed, or the codec never says it in band (AAC, Opus,
+/// FLAC); otherwise as [`parse`].
+pub fn from_frame(codec: Codec, payload: &Bytes) -> Result<CodecParams, Error> {
+    match codec {
+        Codec::Ac3 | Codec::Eac3 | Codec::Mp3 => {
+            // The header alone: a packet may be longer than a record.
+            parse(codec, payload.slice(..payload.len().min(MAX_CONFIG_BYTES)))
+        }
+        Codec::Av1 => parse(codec, av1::record_from_keyframe(payload)?),
+        Codec::H264 => parse(codec, h264::record_from_keyframe(payload)?),
+        Codec::H265 => parse(codec, h265::record_from_keyframe(payload)?),
+        Codec::ScriptData => Ok(CodecParams::script_data()),
+        Codec::Vp8 => sized(vp8::params(), vp8::frame_size(payload)),
+        Codec::Vp9 => sized(parse(codec, vp9::record_from_keyframe(payload)?)?, vp9::frame_size(payload)),
+        Codec::Aac | Codec::Flac | Codec::Opus => Err(Error::Missing("configuration in band")),
+    }
+}
+
+/// `params` with the size that only a keyframe tells, where [`parse`] left it 0 by 0; otherwise as they are.
+///
+/// # Errors
+/// Those of [`from_frame`]: the next keyframe may do better.
+pub fn complete(params: CodecParams, keyframe: &Bytes) -> Result<CodecParams, Error> {
+    match params.format {
+        Format::Video(VideoFormat { width: 0, .. }) => {
+            let format = from_frame(params.codec, keyframe)?.format;
+            Ok(CodecParams { format, ..params })
+        }
+        _ => Ok(params),
+    }
+}
+
+fn sized(mut params: CodecParams, size: Option<(u32, u32)>) -> Result<CodecParams, Error> {
+    let (width, height) = size.ok_or(Error::Missing("key frame"))?;
+    if let Format::Video(video) = &mut params.format {
+        (video.width, video.height) = (width, height);
+    }
+    Ok(params)
+}
+
+/// Whether decoding can start at `payload`, a frame of `codec` as in [`crate::Frame`]. Always true for audio and data.
+pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
+    match codec {
+        Codec::Av1 => av1::is_keyframe(payload),
+        Codec::H264 => h264::is_keyframe(payload),
+        Codec::H265 => h265::is_keyframe(payload),
+        Codec::Vp8 => vp8::is_keyframe(payload),
+        Codec::Vp9 => vp9::is_keyframe(payload),
+        Codec::Aac
+        | Codec::Ac3
+        | Codec::Eac3
+        | Codec::Flac
+        | Codec::Mp3
+        | Codec::Opus
+        | Codec::ScriptData => true,
+    }
+}
+
+/// Samples in an audio packet, counted at the track's [`crate::AudioFormat::sample_rate_hz`]: what the packet's own
+/// header says, or the constant of its track where packets have none (AAC, AC-3). `None` for video, data and packets
+/// that are broken.
+pub fn samples(params: &CodecParams, packet: &[u8]) -> Option<u32> {
+    match params.codec {
+        Codec::Eac3 => ac3::eac3_samples(packet),
+        Codec::Flac => flac::samples(packet),
+        Codec::Mp3 => mp3::samples(packet),
+        Codec::Opus => opus::samples(packet),
+        _ => params.audio()?.samples_per_frame,
     }
 }
 
@@ -113,3 +217,6 @@ fn hex(digits: &str) -> Bytes {
     let value = |digit: u8| if digit > b'9' { digit - b'a' + 10 } else { digit - b'0' };
     (0..digits.len() / 2).map(|at| (value(digit(2 * at)) << 4) | value(digit(2 * at + 1))).collect()
 }
+
+#[cfg(test)]
+mod tests;
