@@ -20,7 +20,7 @@
 
 pub mod analytics;
 pub mod config;
-pub(crate) mod egress;
+pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod hub;

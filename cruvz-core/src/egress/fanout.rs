@@ -437,3 +437,6 @@ impl Seat {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

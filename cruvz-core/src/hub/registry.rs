@@ -50,6 +50,15 @@ impl Interest {
         stream.add_interest();
         Self(stream.clone())
     }
+
+    async fn playable(&self, timeout: Duration) -> Result<(), Error> {
+        let name = self.0.name();
+        match tokio::time::timeout(timeout, self.0.wait_playable()).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{name} ended"))),
+            Err(_) => Err(Error::new(ErrorKind::NotFound, format!("nobody publishes {name}"))),
+        }
+    }
 }
 
 impl Drop for Interest {
@@ -105,6 +114,16 @@ impl Hub {
         Publisher::attach(interest.0.clone(), tracks, session)
     }
 
+    /// The stream `name`, as soon as it can be played.
+    ///
+    /// # Errors
+    /// As [`Self::subscribe`].
+    pub(crate) async fn playable(&self, name: &StreamName, timeout: Duration) -> Result<LiveStream, Error> {
+        let interest = self.interest(name)?;
+        interest.playable(timeout).await?;
+        Ok(interest.0.clone())
+    }
+
     /// A cursor on `name`, as soon as the stream can be played.
     ///
     /// # Errors
@@ -116,15 +135,10 @@ impl Hub {
         session: Option<OpenSession>,
     ) -> Result<Subscriber, Error> {
         let interest = self.interest(name)?;
-        let stream = interest.0.clone();
+        interest.playable(timeout).await?;
         let egress = &self.0.egress;
         let lag_us = i64::try_from(egress.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
-        let subscriber = Subscriber::new(interest, lag_us, egress.overflow, session, self.0.events.clone());
-        match tokio::time::timeout(timeout, stream.wait_playable()).await {
-            Ok(true) => Ok(subscriber),
-            Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{name} ended"))),
-            Err(_) => Err(Error::new(ErrorKind::NotFound, format!("nobody publishes {name}"))),
-        }
+        Ok(Subscriber::new(interest, lag_us, egress.overflow, session, self.0.events.clone()))
     }
 
     pub(crate) fn end_all(&self, reason: &str) {
