@@ -8,17 +8,20 @@ use std::{
 };
 
 use cruvz_media::Tracks;
+use tokio::net::TcpListener;
 
 use crate::{
     Authorizer, EngineConfig, Error, ErrorKind, Events, LiveStream, Protocol, Publisher, Result, Role,
     SessionId, SessionInfo, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
-    egress::fanout::Fanout,
+    egress::{fanout::Fanout, flv::Flv, rtmp},
     hub::{registry::Hub, stream::StreamInfo},
+    ingest::{self, tcp::TlsConfig},
     runtime::{
         clock::Clock,
         context::Context,
         shutdown::{Stop, Stopped},
+        socket,
     },
     session::{access::PublishFromLoopback, gate::Gate, registry::Sessions},
 };
@@ -169,6 +172,11 @@ impl Engine {
         &self.0.context.config
     }
 
+    /// FLV over HTTP and WebSocket, for any HTTP framework to mount.
+    pub fn flv(&self) -> Flv {
+        Flv::new(self.0.context.clone())
+    }
+
     /// Whether the engine takes nobody in any more.
     pub fn is_draining(&self) -> bool {
         self.0.context.gate.is_draining()
@@ -218,11 +226,17 @@ pub struct EngineBuilder {
     config: EngineConfig,
     authorizer: Arc<dyn Authorizer>,
     rtmp: Option<String>,
+    rtmps: Option<(String, TlsConfig)>,
 }
 
 impl Default for EngineBuilder {
     fn default() -> Self {
-        Self { config: EngineConfig::default(), authorizer: Arc::new(PublishFromLoopback), rtmp: None }
+        Self {
+            config: EngineConfig::default(),
+            authorizer: Arc::new(PublishFromLoopback),
+            rtmp: None,
+            rtmps: None,
+        }
     }
 }
 
@@ -257,6 +271,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Listens for RTMP over TLS on `addr`.
+    #[must_use]
+    pub fn rtmps(mut self, addr: impl Into<String>, tls: TlsConfig) -> Self {
+        self.rtmps = Some((addr.into(), tls));
+        self
+    }
+
     /// Starts the engine on the current tokio runtime.
     ///
     /// # Errors
@@ -264,7 +285,22 @@ impl EngineBuilder {
     pub async fn start(self) -> Result<Engine> {
         let (stop, stopped) = Stop::new();
         let context = Context::start(self.config, self.authorizer, stopped);
-        Ok(Engine(Arc::new(Inner { context, stop, listening: Vec::new() })))
+        let config = Arc::new(rtmp::server_config());
+        let acceptor = self.rtmps.as_ref().map(|(_, tls)| tls.acceptor()).transpose()?;
+        let plain = self.rtmp.map(|addr| (Protocol::Rtmp, addr, None));
+        let secure = self.rtmps.map(|(addr, _)| (Protocol::Rtmps, addr, acceptor));
+        let mut listening = Vec::new();
+        for (protocol, addr, acceptor) in plain.into_iter().chain(secure) {
+            let listener = bind(protocol, &addr)?;
+            listening.push((protocol, listener.local_addr()?));
+            context.runtime.spawn(ingest::rtmp::serve(
+                context.clone(),
+                listener,
+                Arc::clone(&config),
+                acceptor,
+            ));
+        }
+        Ok(Engine(Arc::new(Inner { context, stop, listening })))
     }
 }
 
@@ -282,6 +318,13 @@ impl Context {
         let (config, gate) = (Arc::new(config), Arc::new(gate));
         Self { clock, config, events, totals, gate, hub, fanout, runtime, stopped }
     }
+}
+
+fn bind(protocol: Protocol, addr: &str) -> Result<TcpListener> {
+    let addr = resolve(addr)?;
+    socket::listen(addr).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("cannot listen for {protocol} on {addr}")).with_source(error)
+    })
 }
 
 fn resolve(addr: &str) -> Result<SocketAddr> {

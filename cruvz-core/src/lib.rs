@@ -24,6 +24,7 @@ pub mod egress;
 pub mod engine;
 pub mod error;
 pub mod hub;
+pub mod ingest;
 pub mod protocol;
 pub mod runtime;
 pub mod session;
@@ -36,9 +37,11 @@ pub use cruvz_media::{
 pub use crate::{
     analytics::event::{Event, Events},
     config::EngineConfig,
+    egress::flv::{Flv, FlvRequest, FlvViewer},
     engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind, Result},
     hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
+    ingest::tcp::TlsConfig,
     session::{
         Protocol, Role, SessionId, SessionInfo,
         access::{AccessRequest, Action, Authorizer, Decision, StreamKey},

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cruvz_core::{
-    Codec, CodecParams, Engine, EngineConfig, ErrorKind, Event, Format, Frame, StreamName, Timescale, Timestamp, Track,
-    TrackId, Tracks, VideoFormat, config::SecondPublisher,
+    Codec, CodecParams, Engine, EngineConfig, ErrorKind, Event, Format, Frame, StreamName, Timescale,
+    Timestamp, Track, TrackId, Tracks, VideoFormat, config::SecondPublisher,
 };
 
 fn video() -> Tracks {

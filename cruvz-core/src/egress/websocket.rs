@@ -100,7 +100,8 @@ impl ClientFrames {
                     return Err("control frame of more than 125 bytes (RFC 6455 §5.5)".to_owned());
                 }
                 if rest.len() == extended + 4 {
-                    let long = rest[..extended].iter().fold(0u64, |length, byte| length << 8 | u64::from(*byte));
+                    let long =
+                        rest[..extended].iter().fold(0u64, |length, byte| length << 8 | u64::from(*byte));
                     return Ok(Some(if extended > 0 { long } else { u64::from(second & 0x7f) }));
                 }
             }

@@ -1,5 +1,7 @@
 //! The handle that brings frames into a stream.
 
+use std::sync::Arc;
+
 use cruvz_media::{Frame, Tracks};
 
 use super::stream::{LiveStream, PublisherId};
@@ -89,7 +91,12 @@ impl Publisher {
         self.session.because(reason);
     }
 
-    pub(crate) fn session(&self) -> &Session {
+    /// Counts a frame that came but cannot be used.
+    pub(crate) fn dropped(&self) {
+        self.stream.count_dropped();
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
 

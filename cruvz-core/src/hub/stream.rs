@@ -398,6 +398,12 @@ impl LiveStream {
         Ok(())
     }
 
+    /// Counts a frame that came but could not be used.
+    pub(super) fn count_dropped(&self) {
+        let now = self.0.hub.clock.now();
+        self.0.state.lock().meter.dropped(now);
+    }
+
     /// Tells readers that frames were appended.
     pub(super) fn flush(&self) {
         self.0.changed.notify_waiters();

@@ -79,7 +79,17 @@ impl AccessRequest {
         remote: SocketAddr,
         query: &str,
     ) -> Self {
-        let params = Params::parse(query);
+        Self::with_params(action, stream, protocol, remote, Params::parse(query))
+    }
+
+    /// A request with `params`; the key is the value of `key` or `token`.
+    pub fn with_params(
+        action: Action,
+        stream: StreamName,
+        protocol: Protocol,
+        remote: SocketAddr,
+        params: Params,
+    ) -> Self {
         let key = params.get("key").or_else(|| params.get("token")).map(StreamKey::new);
         Self { action, stream, protocol, remote, key, params }
     }
@@ -117,6 +127,12 @@ impl Params {
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+}
+
+impl FromIterator<(String, String)> for Params {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().take(Self::MAX).collect())
     }
 }
 

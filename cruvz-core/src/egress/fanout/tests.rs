@@ -92,7 +92,9 @@ impl Stage {
             let at = Timestamp::from_millis(self.next_ms);
             let keyframe = self.next_ms % 200 == 0;
             let payload = self.payload.clone();
-            self.publisher.write(Frame { track: TrackId::VIDEO, pts: at, dts: at, keyframe, payload }).unwrap();
+            self.publisher
+                .write(Frame { track: TrackId::VIDEO, pts: at, dts: at, keyframe, payload })
+                .unwrap();
             self.next_ms += 20;
         }
     }
@@ -211,7 +213,13 @@ async fn a_stuck_viewer_jumps_twice_and_its_stream_stays_whole() {
     // Long enough for the log to roll past the place the viewer is at, and past the place it would have jumped to.
     for round in 1..60 {
         stage.write(10);
-        let good = |frames: u64| stage.engine.sessions().iter().any(|session| session.frames > frames && session.role == Role::Play);
+        let good = |frames: u64| {
+            stage
+                .engine
+                .sessions()
+                .iter()
+                .any(|session| session.frames > frames && session.role == Role::Play)
+        };
         until(|| good(round * 10)).await;
     }
     stage.write(9);

@@ -1,0 +1,60 @@
+//! Frames as FLV tags, which HTTP-FLV, WebSocket-FLV and RTMP only wrap differently.
+
+use bytes::{Bytes, BytesMut};
+use cruvz_media::{
+    Codec, Frame, Tracks,
+    container::flv::{MuxOptions, Muxer, Tag, script_name},
+};
+
+use crate::hub::wire::WireEncoder;
+
+/// Appends a tag in some wrapping.
+pub(crate) type WriteTag = fn(&Tag, &mut BytesMut);
+
+/// Makes the wire bytes of one stream from tags.
+pub(crate) struct TagEncoder {
+    tracks: Tracks,
+    muxer: Muxer,
+    /// The publisher's own `onMetaData`.
+    metadata: Option<Bytes>,
+    write: WriteTag,
+}
+
+impl TagEncoder {
+    pub(crate) fn new(write: WriteTag) -> Self {
+        let tracks = Tracks::empty();
+        let muxer = Muxer::new(&tracks, MuxOptions::default());
+        Self { tracks, muxer, metadata: None, write }
+    }
+
+    fn update(&mut self, tracks: &Tracks) {
+        if !self.tracks.same(tracks) {
+            self.tracks = tracks.clone();
+            self.muxer = Muxer::new(tracks, MuxOptions::default());
+        }
+    }
+}
+
+impl WireEncoder for TagEncoder {
+    fn configuration(&mut self, tracks: &Tracks, at: &Frame) -> Bytes {
+        self.update(tracks);
+        let mut out = BytesMut::new();
+        for tag in self.muxer.headers(self.metadata.as_ref(), at.dts) {
+            (self.write)(&tag, &mut out);
+        }
+        out.freeze()
+    }
+
+    fn frame(&mut self, tracks: &Tracks, frame: &Frame) -> Bytes {
+        self.update(tracks);
+        let is_script =
+            tracks.by_id(frame.track).is_some_and(|track| track.params.codec == Codec::ScriptData);
+        if is_script && script_name(&frame.payload).as_deref() == Some("onMetaData") {
+            self.metadata = Some(frame.payload.clone());
+        }
+        let Some(tag) = self.muxer.frame(frame) else { return Bytes::new() };
+        let mut out = BytesMut::with_capacity(tag.body_len() + 64);
+        (self.write)(&tag, &mut out);
+        out.freeze()
+    }
+}

@@ -1,0 +1,427 @@
+//! RTMP connections: a thin driver around the state machine, for publishers and for players until they play.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use cruvz_media::{Tracks, container::flv::TagKind};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    flv::{Item, TagSource},
+    tcp::{self, Pending, Transport},
+};
+use crate::{
+    AccessRequest, Action, Error, ErrorKind, Protocol, Publisher, StreamName,
+    egress::{
+        cursor::Cursor,
+        fanout::{Peer, Viewer},
+        rtmp::{RtmpPeer, format, transmit},
+    },
+    protocol::rtmp::{
+        MediaKind, MediaMessage, Params, ServerConnection, code,
+        server::{Event, PlayRequest, PublishRequest, ServerConfig},
+    },
+    runtime::context::Context,
+    session::gate::Refusal,
+};
+
+/// What one read takes at most: several messages of a usual stream.
+const READ_BYTES: usize = 16 << 10;
+/// How often the state machine is told the time.
+const TICK: Duration = Duration::from_secs(2);
+/// How long a peer may take to read our answers.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves RTMP, or RTMPS with an `acceptor`, until the engine stops.
+pub(crate) async fn serve(
+    context: Context,
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    acceptor: Option<TlsAcceptor>,
+) {
+    let protocol = if acceptor.is_some() { Protocol::Rtmps } else { Protocol::Rtmp };
+    let connection = |socket: TcpStream, remote: SocketAddr, pending: Pending| {
+        let (context, config, acceptor) = (context.clone(), Arc::clone(&config), acceptor.clone());
+        async move {
+            let peer = Remote { context, protocol, remote };
+            match acceptor {
+                None => peer.serve(socket, config, pending).await,
+                Some(acceptor) => match tcp::accept_tls(&acceptor, socket).await {
+                    Ok(stream) => peer.serve(stream, config, pending).await,
+                    Err(error) => peer.refused(None, "tls", &error),
+                },
+            }
+        }
+    };
+    tcp::serve(context.clone(), protocol, listener, connection).await;
+}
+
+/// Who is at the other end.
+#[derive(Clone)]
+struct Remote {
+    context: Context,
+    protocol: Protocol,
+    remote: SocketAddr,
+}
+
+/// Why a connection is over.
+#[derive(Debug, thiserror::Error)]
+enum Over {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Protocol(#[from] crate::protocol::rtmp::Error),
+    #[error("peer closed the connection")]
+    Closed,
+    #[error("{0}")]
+    Ended(Arc<str>),
+}
+
+impl Remote {
+    async fn serve<T: Transport>(self, stream: T, config: Arc<ServerConfig>, pending: Pending) {
+        let rtmp = Box::new(ServerConnection::new(config, rand_seed(&self)));
+        let started = self.context.clock.now();
+        let connection = Connection { peer: self.clone(), stream, rtmp, started, pending: Some(pending) };
+        match connection.run().await {
+            Ok(()) | Err(Over::Closed | Over::Io(_) | Over::Ended(_)) => {}
+            Err(over @ Over::Protocol(_)) => self.refused(None, "protocol", &over),
+        }
+    }
+
+    fn refused(&self, stream: Option<&StreamName>, reason: &'static str, detail: &dyn std::fmt::Display) {
+        let (protocol, remote, detail) = (self.protocol, Some(self.remote), detail.to_string());
+        self.context.gate.refused(Refusal { protocol, remote, stream, reason, detail });
+    }
+
+    fn access(&self, action: Action, stream: &StreamName, params: &Params) -> AccessRequest {
+        let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        AccessRequest::with_params(action, stream.clone(), self.protocol, self.remote, params)
+    }
+}
+
+/// Handshake filler; it protects nothing.
+fn rand_seed(peer: &Remote) -> u64 {
+    let now = peer.context.clock.now().as_nanos() as u64;
+    now.rotate_left(32) ^ u64::from(peer.remote.port())
+}
+
+struct Connection<T> {
+    peer: Remote,
+    stream: T,
+    rtmp: Box<ServerConnection>,
+    started: Duration,
+    pending: Option<Pending>,
+}
+
+/// What the driver does next.
+enum Step {
+    Publish(Box<PublishRequest>),
+    Play(Box<PlayRequest>),
+}
+
+impl<T: Transport> Connection<T> {
+    async fn run(mut self) -> Result<(), Over> {
+        loop {
+            match self.negotiate().await? {
+                Step::Publish(request) => self.publish(*request).await?,
+                Step::Play(request) => {
+                    if let Some(refused) = self.play(*request).await? {
+                        self = refused;
+                    } else {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the peer until it asks to publish or play.
+    async fn negotiate(&mut self) -> Result<Step, Over> {
+        loop {
+            while let Some(event) = self.rtmp.poll_event() {
+                match event {
+                    Event::ConnectRequested(request) => {
+                        tracing::debug!(remote = %self.peer.remote, ?request, "RTMP connect");
+                        self.rtmp.accept_connect()?;
+                    }
+                    Event::PublishRequested(request) => return Ok(Step::Publish(request)),
+                    Event::PlayRequested(request) => return Ok(Step::Play(request)),
+                    _ => {}
+                }
+            }
+            self.exchange().await?;
+        }
+    }
+
+    /// Sends what there is to say and takes what the peer says, or tells the state machine the time.
+    async fn exchange(&mut self) -> Result<(), Over> {
+        self.send().await?;
+        if self.rtmp.is_closing() {
+            return Err(Over::Closed);
+        }
+        let mut buffer = [0; READ_BYTES];
+        let now = self.peer.context.clock.now().saturating_sub(self.started);
+        let tick = self.rtmp.poll_timeout().map_or(TICK, |at| at.saturating_sub(now).min(TICK));
+        let received = match tokio::time::timeout(tick, self.stream.read(&mut buffer)).await {
+            Ok(read) => match read? {
+                0 => return Err(Over::Closed),
+                n => self.rtmp.receive(&buffer[..n]),
+            },
+            Err(_) => self.tell_time(),
+        };
+        if let Err(error) = received {
+            // The peer is told why, as far as it still listens.
+            let _ = self.send().await;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    fn tell_time(&mut self) -> Result<(), crate::protocol::rtmp::Error> {
+        self.rtmp.handle_timeout(self.peer.context.clock.now().saturating_sub(self.started))
+    }
+
+    async fn send(&mut self) -> Result<(), Over> {
+        let bytes = transmit(&mut self.rtmp);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written = tokio::time::timeout(WRITE_TIMEOUT, self.stream.write_all(&bytes)).await;
+        written.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "peer does not read"))??;
+        self.stream.flush().await?;
+        Ok(())
+    }
+
+    /// Serves a publisher until it stops; the connection may go on after.
+    async fn publish(&mut self, request: PublishRequest) -> Result<(), Over> {
+        let publisher = match self.admit_publisher(&request).await {
+            Ok(publisher) => publisher,
+            Err(error) => {
+                let code = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::Forbidden => code::PUBLISH_DENIED,
+                    _ => code::PUBLISH_BAD_NAME,
+                };
+                self.rtmp.reject_publish(code, &error.to_string())?;
+                self.send().await?;
+                return Err(Over::Closed);
+            }
+        };
+        self.rtmp.accept_publish()?;
+        self.pending = None;
+        let mut publication = Publication { publisher, source: TagSource::new(), complained: false };
+        match self.receive_media(&mut publication).await {
+            Ok(()) => {
+                publication.publisher.finish("publisher stopped");
+                Ok(())
+            }
+            Err(over) => {
+                if let Over::Ended(reason) = &over {
+                    self.rtmp.end(code::UNPUBLISH_SUCCESS, reason);
+                    let _ = self.send().await;
+                }
+                publication.publisher.session_mut().because(over.to_string());
+                Err(over)
+            }
+        }
+    }
+
+    async fn admit_publisher(&self, request: &PublishRequest) -> Result<Publisher, Error> {
+        let peer = &self.peer;
+        let name = StreamName::new(&request.app, &request.name)
+            .inspect_err(|error| peer.refused(None, "bad_name", error))?;
+        let session = peer.context.gate.admit(peer.access(Action::Publish, &name, &request.params)).await?;
+        let published = peer.context.hub.publish(Tracks::empty(), session);
+        published.inspect_err(|error| peer.refused(Some(&name), error.kind().name(), error))
+    }
+
+    /// Reads media until the peer unpublishes.
+    async fn receive_media(&mut self, publication: &mut Publication) -> Result<(), Over> {
+        let session = Arc::clone(publication.publisher.session());
+        let ended = session.wait_end();
+        tokio::pin!(ended);
+        loop {
+            while let Some(event) = self.rtmp.poll_event() {
+                match event {
+                    Event::Message(message) => publication.take(message)?,
+                    Event::PublishStopped { .. } => return Ok(()),
+                    Event::PublishRequested(_) => {
+                        self.rtmp.reject_publish(code::PUBLISH_DENIED, "one stream per connection")?;
+                    }
+                    Event::PlayRequested(_) => {
+                        self.rtmp.reject_play(code::PLAY_FAILED, "this connection publishes")?
+                    }
+                    _ => {}
+                }
+            }
+            publication.publisher.flush();
+            tokio::select! {
+                biased;
+                reason = &mut ended => return Err(Over::Ended(reason)),
+                done = self.exchange() => done?,
+            }
+        }
+    }
+
+    /// Serves a player; gives the connection back where it was refused.
+    async fn play(mut self, request: PlayRequest) -> Result<Option<Self>, Over> {
+        let (log, session) = match self.admit_player(&request).await {
+            Ok(admitted) => admitted,
+            Err(Failed::Over(over)) => return Err(over),
+            Err(Failed::Refused(error)) => {
+                let code = match error.kind() {
+                    ErrorKind::Unauthorized | ErrorKind::Forbidden => code::PLAY_FAILED,
+                    _ => code::PLAY_STREAM_NOT_FOUND,
+                };
+                self.rtmp.reject_play(code, &error.to_string())?;
+                self.send().await?;
+                return Ok(Some(self));
+            }
+        };
+        self.rtmp.accept_play()?;
+        let head = transmit(&mut self.rtmp);
+        let context = self.peer.context;
+        match self.stream.into_socket() {
+            Ok(socket) => {
+                let peer = Box::new(RtmpPeer(self.rtmp));
+                context.fanout.serve(&log, Viewer { socket, head, peer, session });
+            }
+            Err(stream) => {
+                let cursor = Cursor::new(log, head, &context.config.egress, context.events.clone(), session);
+                let stuck = Duration::from_millis(context.config.egress.stuck_timeout_ms);
+                write_all(stream, cursor, RtmpPeer(self.rtmp), stuck).await;
+            }
+        }
+        Ok(None)
+    }
+
+    async fn admit_player(&mut self, request: &PlayRequest) -> Result<Admitted, Failed> {
+        let peer = self.peer.clone();
+        let name = StreamName::new(&request.app, &request.name)
+            .inspect_err(|error| peer.refused(None, "bad_name", error))?;
+        let format = format(request.stream_id).ok_or_else(|| {
+            Error::new(ErrorKind::Unsupported, format!("message stream {} cannot play", request.stream_id))
+        })?;
+        let mut session = peer.context.gate.admit(peer.access(Action::Play, &name, &request.params)).await?;
+        let timeout = Duration::from_millis(peer.context.config.subscribe_timeout_ms);
+        // The peer may leave while it waits for a publisher.
+        let stream = tokio::select! {
+            stream = peer.context.hub.playable(&name, timeout) => stream,
+            over = self.until_over() => return Err(Failed::Over(over)),
+        };
+        let log = stream.and_then(|stream| stream.wire(format));
+        match log {
+            Ok(log) => Ok((log, session)),
+            Err(error) => {
+                session.because(error.to_string());
+                Err(Failed::Refused(error))
+            }
+        }
+    }
+
+    /// Keeps what the peer says for later; returns when it has left.
+    async fn until_over(&mut self) -> Over {
+        let mut buffer = [0; 1024];
+        loop {
+            match self.stream.read(&mut buffer).await {
+                Ok(0) => return Over::Closed,
+                Ok(n) => {
+                    if let Err(error) = self.rtmp.receive(&buffer[..n]) {
+                        return error.into();
+                    }
+                }
+                Err(error) => return error.into(),
+            }
+        }
+    }
+}
+
+type Admitted = (Arc<crate::hub::wire::WireLog>, crate::session::OpenSession);
+
+enum Failed {
+    Refused(Error),
+    Over(Over),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// A publisher and what turns its messages into frames.
+struct Publication {
+    publisher: Publisher,
+    source: TagSource,
+    /// Whether a message that could not be used was logged.
+    complained: bool,
+}
+
+impl Publication {
+    fn take(&mut self, message: MediaMessage) -> Result<(), Over> {
+        let kind = match message.kind {
+            MediaKind::Audio => TagKind::Audio,
+            MediaKind::Video => TagKind::Video,
+            MediaKind::Data => TagKind::Script,
+        };
+        if let Err(error) = self.source.tag(kind, message.timestamp_ms, message.payload) {
+            self.publisher.dropped();
+            if !std::mem::replace(&mut self.complained, true) {
+                let session = self.publisher.session();
+                tracing::warn!(session = session.id.0, stream = %session.stream, %error, "a message cannot be used; more like it are only counted");
+            }
+        }
+        while let Some(item) = self.source.next() {
+            match item {
+                Item::Tracks(tracks) => self.publisher.set_tracks(tracks),
+                Item::Frame(frame) => {
+                    self.publisher.append(frame).map_err(|error| Over::Ended(error.to_string().into()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Serves a player over TLS, where a shard cannot write.
+async fn write_all<T: Transport>(stream: T, mut cursor: Cursor, mut peer: RtmpPeer, stuck: Duration) {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut buffer = [0; 1024];
+    let mut answers = std::collections::VecDeque::new();
+    loop {
+        let piece = tokio::select! {
+            piece = cursor.next() => piece,
+            read = reader.read(&mut buffer) => {
+                let said = match read {
+                    Ok(0) => Err("viewer left".to_owned()),
+                    Ok(n) => peer.receive(&buffer[..n], &mut answers),
+                    Err(error) => Err(error.to_string()),
+                };
+                if let Err(reason) = said {
+                    cursor.session.because(reason);
+                    return;
+                }
+                Some(answers.drain(..).flatten().collect())
+            }
+        };
+        let last = piece.is_none();
+        let piece: Bytes = piece.unwrap_or_else(|| {
+            let reason = cursor.session.end_reason().unwrap_or_else(|| "stream ended".into());
+            peer.farewell(&reason)
+        });
+        let write = async {
+            writer.write_all(&piece).await?;
+            writer.flush().await?;
+            if last { writer.shutdown().await } else { Ok(()) }
+        };
+        match tokio::time::timeout(stuck, write).await {
+            Ok(Ok(())) if !last => {}
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => return cursor.session.because(error.to_string()),
+            Err(_) => return cursor.session.because("took nothing for too long"),
+        }
+    }
+}
