@@ -8,6 +8,7 @@ pub mod amf0;
 pub mod codec;
 pub mod container;
 pub mod frame;
+pub mod hls;
 pub mod time;
 pub mod track;
 

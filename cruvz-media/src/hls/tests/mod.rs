@@ -1,0 +1,7 @@
+//! The packager as a viewer sees it.
+
+mod breaks;
+mod playlists;
+mod requests;
+mod rules;
+mod source;
