@@ -9,7 +9,7 @@ use super::message::kind;
 
 /// Bounds on the AMF0 of a command. A `connect` with every Enhanced RTMP field has about 60 values.
 const LIMITS: amf0::Limits =
-    amf0::Limits { depth: 16, values: 1_024, string_bytes: 64 << 10, total_bytes: 256 << 10 };
+    amf0::Limits { depth: 16, values: 1_024, string_bytes: 16 << 10, total_bytes: 256 << 10 };
 
 /// One command: a name, the number that its answer must repeat, and arguments.
 #[derive(Clone, Debug, PartialEq)]

@@ -101,6 +101,10 @@ pub struct MediaMessage {
 pub(super) const SET_DATA_FRAME: &[u8] = b"\x02\x00\x0d@setDataFrame";
 /// How metadata itself begins.
 pub(super) const META_DATA: &[u8] = b"\x02\x00\x0aonMetaData";
+/// How the permission for Flash players begins that servers send before the first frame; it is no media.
+pub(super) const SAMPLE_ACCESS: &[u8] = b"\x02\x00\x11|RtmpSampleAccess";
+/// How servers announce data with a data message; no media either.
+pub(super) const DATA_STATUS: &[u8] = b"\x02\x00\x08onStatus";
 /// What asks the server to forget it again.
 const CLEAR_DATA_FRAME: &[u8] = b"\x02\x00\x0f@clearDataFrame";
 

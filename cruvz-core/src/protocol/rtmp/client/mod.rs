@@ -31,7 +31,7 @@ use super::chunk::Message;
 use super::command::Command;
 use super::link::Link;
 use super::liveness::{Liveness, Verdict};
-use super::message::{META_DATA, SET_DATA_FRAME, UserControl, kind};
+use super::message::{DATA_STATUS, META_DATA, SAMPLE_ACCESS, SET_DATA_FRAME, UserControl, kind};
 use super::{ClientHandshake, Error, MediaKind, MediaMessage, Status, Url};
 
 /// The calls whose answers matter, by transaction id.
@@ -261,6 +261,7 @@ impl ClientConnection {
         }
         if self.role == Role::Play
             && let Some(media) = MediaMessage::from_message(message)
+            && ![SAMPLE_ACCESS, DATA_STATUS].iter().any(|head| media.payload.starts_with(head))
         {
             // Some servers send media without saying that playing starts.
             if matches!(self.phase, Phase::Start) && media.kind != MediaKind::Data {

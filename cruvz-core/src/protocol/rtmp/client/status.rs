@@ -49,7 +49,8 @@ impl ClientConnection {
         let fatal = match self.phase {
             Phase::Connect => command.transaction_id == transaction::CONNECT,
             Phase::Create => command.transaction_id == transaction::CREATE_STREAM,
-            Phase::Start => command.transaction_id == transaction::START,
+            // Some servers refuse with transaction 0, as the status they should send would have.
+            Phase::Start => [transaction::START, 0.0].contains(&command.transaction_id),
             _ => false,
         };
         if fatal {

@@ -1,11 +1,10 @@
 //! Playing: the request, its decision, and what a player may ask for later.
 
-use bytes::BytesMut;
-use cruvz_media::amf0::{self, Value};
+use cruvz_media::amf0::Value;
 
 use super::{Event, Pending, PlayRequest, ServerConnection, Use};
 use crate::protocol::rtmp::command::{Command, code, status_object};
-use crate::protocol::rtmp::message::UserControl;
+use crate::protocol::rtmp::message::{SAMPLE_ACCESS, UserControl};
 use crate::protocol::rtmp::name::{self, Params};
 use crate::protocol::rtmp::{Error, MediaKind};
 
@@ -78,14 +77,11 @@ impl ServerConnection {
         self.send_status_object(stream_id, status_object(code, description).with("level", "error"));
     }
 
-    /// Lets Flash players read pixels and samples; they expect it before the first frame.
+    /// Lets Flash players read pixels and samples: two times true. They expect it before the first frame.
     fn send_sample_access(&mut self, stream_id: u32) {
-        let mut payload = BytesMut::new();
-        let values = [Value::from("|RtmpSampleAccess"), Value::Boolean(true), Value::Boolean(true)];
-        amf0::encode(&values, &mut payload);
-        // Far below any length limit, so there is nothing to go wrong.
-        let sent = self.link.send_media(&MediaKind::Data.header(0, stream_id), &[&payload]);
-        debug_assert_eq!(sent, Ok(()));
+        let parts = [SAMPLE_ACCESS, b"\x01\x01\x01\x01"];
+        let sent = self.link.send_media(&MediaKind::Data.header(0, stream_id), &parts);
+        debug_assert_eq!(sent, Ok(()), "a few bytes always fit");
     }
 
     pub(super) fn on_pause(&mut self, stream_id: u32, command: &Command) -> Result<(), Error> {
