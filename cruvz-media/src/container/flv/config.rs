@@ -4,12 +4,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{Codec, CodecParams, codec};
 
-/// What a FLAC sequence header has before STREAMINFO: the stream marker and the header of a last metadata block of
-/// type 0 and 34 bytes (RFC 9639 §8). FFmpeg leaves it out.
-const FLAC_MARKER: &[u8; 8] = b"fLaC\x80\x00\x00\x22";
-
-/// What VP8 and VP9 records have before them where they come as the body of a `vpcC` box: version 1 and flags 0.
+/// What a VP9 record has before it in a sequence header, as in a `vpcC` box: version 1 and flags 0.
 const VPCC_VERSION: &[u8; 4] = &[1, 0, 0, 0];
+
+/// A VP8 record with its version and flags: nothing in it says more than that it is 8-bit 4:2:0 of unstated color
+/// (VP codec ISO media file format binding §2.2).
+const VP8_RECORD: Bytes = Bytes::from_static(&[1, 0, 0, 0, 0, 10, 0x82, 2, 2, 2, 0, 0]);
 
 /// An AV1 temporal delimiter OBU with its size field (AV1 §5.6).
 const TEMPORAL_DELIMITER: &[u8; 2] = &[0x12, 0];
@@ -18,10 +18,6 @@ const TEMPORAL_DELIMITER: &[u8; 2] = &[0x12, 0];
 ///
 /// The record is copied, for a slice would keep the whole message alive.
 pub(super) fn params(codec: Codec, record: &[u8]) -> Result<(CodecParams, u8), codec::Error> {
-    let record = match codec {
-        Codec::Flac if record.starts_with(b"fLaC") => record.get(FLAC_MARKER.len()..).unwrap_or_default(),
-        _ => record,
-    };
     let nal_length_size = match codec {
         Codec::H264 => codec::h264::nal_length_size(record)?,
         Codec::H265 => codec::h265::nal_length_size(record)?,
@@ -60,9 +56,27 @@ pub(super) fn signature(codec: Codec, keyframe: bool, payload: &[u8]) -> Option<
     Some(signature)
 }
 
-/// What a frame of a self-describing codec says.
-pub(super) fn params_of_frame(codec: Codec, payload: &[u8]) -> Result<CodecParams, codec::Error> {
-    codec::parse(codec, Bytes::copy_from_slice(&payload[..payload.len().min(64)]))
+/// Whether a decoder that knows `old` has nothing to learn from `new`. STREAMINFO comes again at the end of a FLAC
+/// stream, with the frame sizes, the number of samples and the checksum that turned out: those are no change.
+pub(super) fn is_same(old: &CodecParams, new: &CodecParams) -> bool {
+    /// Block sizes; then rate, channels and sample size in 28 bits (RFC 9639 §8.2).
+    fn decoding(streaminfo: &[u8]) -> Option<(&[u8], &[u8], u8)> {
+        Some((streaminfo.get(..4)?, streaminfo.get(10..13)?, streaminfo.get(13)? & 0xf0))
+    }
+    let both_flac = old.codec == Codec::Flac && new.codec == Codec::Flac;
+    old == new || both_flac && decoding(&old.config) == decoding(&new.config)
+}
+
+/// What `keyframe` adds to `params`: a size that the record did not state, or, for VP9, whose record never does, one
+/// that has changed. `None` where there is nothing new.
+pub(super) fn refined(params: &CodecParams, keyframe: &Bytes) -> Option<CodecParams> {
+    let video = params.video()?;
+    let news = match params.codec {
+        Codec::Vp9 => codec::vp9::frame_size(keyframe)? != (video.width, video.height),
+        _ => video.width == 0,
+    };
+    let seen = news.then(|| codec::from_frame(params.codec, keyframe))?.ok()?;
+    Some(CodecParams { format: seen.format, ..params.clone() })
 }
 
 /// A frame's payload in the form of [`crate::Frame`].
@@ -79,12 +93,15 @@ pub(super) fn payload(codec: Codec, nal_length_size: u8, mut payload: Bytes) -> 
     }
 }
 
-/// The AV1 record that an AV1 video descriptor holds: the same four bytes after tag and length (AV1 in MPEG-2 TS
-/// §2.2). The sequence header stays in band.
-pub(super) fn of_ts_descriptor(descriptor: &[u8]) -> &[u8] {
-    match descriptor {
-        [0x80, 4, record @ ..] => record.get(..4).unwrap_or_default(),
-        _ => descriptor,
+/// The AV1 record that an AV1 video descriptor stands for (AV1 in MPEG-2 TS §2.2): the same four bytes after tag and
+/// length, but for three bits that av1C reserves. The sequence header stays in band. What is no descriptor comes back
+/// as it is.
+pub(super) fn of_ts_descriptor(descriptor: &[u8]) -> Vec<u8> {
+    match *descriptor {
+        [0x80, 4, version, profile_level, format, delay] => {
+            vec![version, profile_level, format, delay & 0x1f]
+        }
+        _ => descriptor.to_vec(),
     }
 }
 
@@ -103,17 +120,14 @@ pub(super) fn opus_head(channels: u8) -> Option<Bytes> {
 
 /// The record of `params` as the payload of a sequence header, or `None` where its form has no sequence header.
 pub(super) fn wire_record(params: &CodecParams, legacy: bool) -> Option<Bytes> {
-    let prefix: &[u8] = match params.codec {
-        Codec::Mp3 if legacy => return None,
-        Codec::ScriptData => return None,
+    match params.codec {
+        Codec::Mp3 if legacy => None,
+        Codec::ScriptData => None,
         // Nothing but the FourCC (E-RTMP v2 §Enhanced Audio).
-        Codec::Ac3 | Codec::Eac3 | Codec::Mp3 => return Some(Bytes::new()),
-        Codec::Flac => FLAC_MARKER,
-        Codec::Vp8 | Codec::Vp9 if !params.config.is_empty() => VPCC_VERSION,
-        _ => return Some(params.config.clone()),
-    };
-    if params.config.starts_with(prefix) {
-        return Some(params.config.clone());
+        Codec::Ac3 | Codec::Eac3 | Codec::Mp3 => Some(Bytes::new()),
+        Codec::Flac => Some(codec::flac::stream_header(&params.config)),
+        Codec::Vp9 => Some([VPCC_VERSION, &params.config[..]].concat().into()),
+        Codec::Vp8 => Some(VP8_RECORD),
+        _ => Some(params.config.clone()),
     }
-    Some([prefix, &params.config].concat().into())
 }

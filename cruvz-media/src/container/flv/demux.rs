@@ -9,7 +9,7 @@ use super::{
     packet::{Content, Packet},
     script, track_id, video,
 };
-use crate::{Codec, CodecParams, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks};
+use crate::{Codec, CodecParams, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks, codec};
 
 /// The scale of a track that has nanosecond offsets.
 const NANOS: Timescale = match Timescale::new(1_000_000_000) {
@@ -21,7 +21,7 @@ const NANOS: Timescale = match Timescale::new(1_000_000_000) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many tracks there may be, data tracks counted. Default 16. Each keeps its configuration record, which has
-    /// at most [`crate::codec::MAX_CONFIG_BYTES`].
+    /// at most [`codec::MAX_CONFIG_BYTES`].
     pub tracks: usize,
 }
 
@@ -160,7 +160,7 @@ impl Demuxer {
         match content {
             Content::Config(record) => self.configure(id, codec, &record),
             Content::TsDescriptor(descriptor) => {
-                self.configure(id, codec, config::of_ts_descriptor(&descriptor))
+                self.configure(id, codec, &config::of_ts_descriptor(&descriptor))
             }
             Content::Channels(channels) => self.channels(id, codec, channels),
             Content::Metadata(body) => self.data(number, Timestamp::from_millis(timestamp_ms), body),
@@ -208,16 +208,26 @@ impl Demuxer {
         }
     }
 
-    /// Learns what a frame says of its own track, where there is no configuration record that would.
-    fn describe(&mut self, id: TrackId, codec: Codec, keyframe: bool, payload: &[u8]) -> Result<(), Error> {
-        let Some(signature) = config::signature(codec, keyframe, payload) else { return Ok(()) };
-        if self.slots.iter().any(|slot| slot.is(id, codec) && slot.source == signature[..]) {
-            return Ok(());
+    /// Learns what a frame says of its own track, where no configuration record does.
+    fn describe(&mut self, id: TrackId, codec: Codec, keyframe: bool, payload: &Bytes) -> Result<(), Error> {
+        let slot = self.slots.iter_mut().find(|slot| slot.is(id, codec));
+        if let Some(signature) = config::signature(codec, keyframe, payload) {
+            if slot.is_some_and(|slot| slot.source == signature[..]) {
+                return Ok(());
+            }
+            let params =
+                codec::from_frame(codec, payload).map_err(|source| Error::Codec { track: id, source })?;
+            let source = Bytes::copy_from_slice(&signature);
+            self.put(Slot { id, params, timescale: Timescale::MILLIS, source, nal_length_size: 4 })
+        } else if let Some(slot) = slot.filter(|_| keyframe)
+            && let Some(params) = config::refined(&slot.params, payload)
+        {
+            slot.params = params;
+            self.publish();
+            Ok(())
+        } else {
+            Ok(())
         }
-        let params =
-            config::params_of_frame(codec, payload).map_err(|source| Error::Codec { track: id, source })?;
-        let source = Bytes::copy_from_slice(&signature);
-        self.put(Slot { id, params, timescale: Timescale::MILLIS, source, nal_length_size: 4 })
     }
 
     fn frame(
@@ -268,7 +278,10 @@ impl Demuxer {
         let changed = match self.slots.iter_mut().find(|slot| slot.id == new.id) {
             Some(old) => {
                 new.timescale = old.timescale;
-                let changed = old.params != new.params;
+                let changed = !config::is_same(&old.params, &new.params);
+                if !changed {
+                    new.params = old.params.clone();
+                }
                 *old = new;
                 changed
             }

@@ -82,6 +82,15 @@ pub const fn track_id(kind: TrackKind, number: u8) -> TrackId {
     }
 }
 
+/// The number that [`track_id`] made `id` of, where it is one of the further tracks of `kind`.
+const fn track_number(kind: TrackKind, id: TrackId) -> Option<u8> {
+    let base = track_id(kind, u8::MAX).0 - u8::MAX as u32;
+    match id.0.wrapping_sub(base) {
+        number @ 1..=255 => Some(number as u8),
+        _ => None,
+    }
+}
+
 /// Why the body of a tag was refused. The next one may be fine.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{
     FourCc, TagKind, audio, config, enhanced, metadata,
     script::{self, SET_DATA_FRAME},
-    track_id, video,
+    track_id, track_number, video,
 };
 use crate::{Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks};
 
@@ -300,7 +300,7 @@ impl Form {
     }
 
     fn of_data(id: TrackId) -> Self {
-        match (1..=u8::MAX).find(|&number| track_id(TrackKind::Data, number) == id) {
+        match track_number(TrackKind::Data, id) {
             Some(number) => Self::Metadata(track_id(TrackKind::Video, number)),
             None => Self::Script,
         }
@@ -339,8 +339,7 @@ fn number(id: TrackId, kind: TrackKind, used: &[bool; 256]) -> u8 {
     if free(&0) {
         return 0;
     }
-    let own = (1..=u8::MAX).find(|&number| track_id(kind, number) == id);
-    own.filter(free).or_else(|| (1..=u8::MAX).find(free)).unwrap_or(u8::MAX)
+    track_number(kind, id).filter(free).or_else(|| (1..=u8::MAX).find(free)).unwrap_or(u8::MAX)
 }
 
 /// `at` in milliseconds modulo 2^32.

@@ -155,3 +155,24 @@ fn fourccs_name_codecs_both_ways() {
     assert_eq!(FourCc(*b"av01").to_number(), 1_635_135_537);
     assert_eq!(format!("{:?}", FourCc(*b"av01")), "FourCc(av01)");
 }
+
+#[test]
+fn opus_without_a_header_is_stereo_unless_the_channels_are_stated() {
+    let mut demuxer = Demuxer::default();
+    let channels = |demuxer: &Demuxer| demuxer.tracks()[0].params.audio().unwrap().channels;
+    audio(&mut demuxer, 0, body(&[b"\x90Opus"]));
+    assert_eq!(channels(&demuxer), 2);
+    audio(&mut demuxer, 0, body(&[b"\x94Opus\x01\x01\0\0\0\x04"]));
+    assert_eq!(channels(&demuxer), 1);
+    assert_eq!(audio(&mut demuxer, 0, body(&[b"\x90Opus"])), [], "the empty header again says nothing");
+    assert_eq!(
+        feed(&mut demuxer, TagKind::Audio, 0, body(&[b"\x94Opus\x01"])),
+        Err(Error::Truncated("channel configuration"))
+    );
+
+    // A header that states the channels is believed.
+    let mut demuxer = Demuxer::default();
+    audio(&mut demuxer, 0, body(&[b"\x90Opus", OPUS_HEAD]));
+    assert_eq!(audio(&mut demuxer, 0, body(&[b"\x94Opus\x01\x02\0\0\0\x03"])), []);
+    assert_eq!(channels(&demuxer), 1);
+}
