@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub hub: HubConfig,
     /// What viewers get.
     pub egress: EgressConfig,
+    /// HLS and LL-HLS.
+    pub hls: HlsConfig,
 }
 
 impl Default for EngineConfig {
@@ -33,6 +35,7 @@ impl Default for EngineConfig {
             event_capacity: 1_024,
             hub: HubConfig::default(),
             egress: EgressConfig::default(),
+            hls: HlsConfig::default(),
         }
     }
 }
@@ -124,5 +127,40 @@ impl Default for EgressConfig {
             stuck_timeout_ms: 15_000,
             send_buffer_bytes: 131_072,
         }
+    }
+}
+
+/// HLS and LL-HLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct HlsConfig {
+    /// Whether parts of segments are offered (LL-HLS). Default true; players that do not know them take whole segments.
+    pub low_latency: bool,
+    /// How long a part is, in milliseconds, 50 to 2,000. Default 200. Shorter: less latency, more requests.
+    pub part_ms: u32,
+    /// How long a segment is, in milliseconds, 500 to 60,000; cut at keyframes near it. Default 2,000.
+    pub segment_ms: u32,
+    /// How many segments a playlist lists, 3 to 10,000. Default 7: how far a viewer can seek back.
+    pub window_segments: usize,
+    /// How long packaging goes on without a request, in milliseconds, and how long a viewer counts that asks no more.
+    /// Default 15,000.
+    pub idle_ms: u64,
+}
+
+impl Default for HlsConfig {
+    fn default() -> Self {
+        Self { low_latency: true, part_ms: 200, segment_ms: 2_000, window_segments: 7, idle_ms: 15_000 }
+    }
+}
+
+impl HlsConfig {
+    pub(crate) fn packager(&self, run: String) -> cruvz_media::hls::Config {
+        let mut config = cruvz_media::hls::Config::new(run);
+        config.low_latency = self.low_latency;
+        config.part_target_ms = self.part_ms;
+        config.segment_target_ms = self.segment_ms;
+        config.window_segments = self.window_segments;
+        config
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     egress::{fanout::Fanout, flv::Flv, rtmp},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, tcp::TlsConfig},
+    package::hls::Hls,
     runtime::{
         clock::Clock,
         context::Context,
@@ -35,6 +36,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     context: Context,
+    hls: Hls,
     stop: Stop,
     listening: Vec<(Protocol, SocketAddr)>,
 }
@@ -177,6 +179,11 @@ impl Engine {
         Flv::new(self.0.context.clone())
     }
 
+    /// HLS and LL-HLS, for any HTTP framework to mount.
+    pub fn hls(&self) -> Hls {
+        self.0.hls.clone()
+    }
+
     /// Whether the engine takes nobody in any more.
     pub fn is_draining(&self) -> bool {
         self.0.context.gate.is_draining()
@@ -300,7 +307,7 @@ impl EngineBuilder {
                 acceptor,
             ));
         }
-        Ok(Engine(Arc::new(Inner { context, stop, listening })))
+        Ok(Engine(Arc::new(Inner { hls: Hls::new(context.clone()), context, stop, listening })))
     }
 }
 

@@ -25,6 +25,7 @@ pub mod engine;
 pub mod error;
 pub mod hub;
 pub mod ingest;
+pub mod package;
 pub mod protocol;
 pub mod runtime;
 pub mod session;
@@ -42,6 +43,7 @@ pub use crate::{
     error::{Error, ErrorKind, Result},
     hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
     ingest::tcp::TlsConfig,
+    package::hls::{Hls, HlsRequest, HlsResponse},
     session::{
         Protocol, Role, SessionId, SessionInfo,
         access::{AccessRequest, Action, Authorizer, Decision, StreamKey},

@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) tracks: Tracks,
     /// Whether another source begins here, on the same timeline.
     pub(crate) discontinuity: bool,
+    /// When it came, by the engine's clock.
+    pub(crate) arrived: Duration,
     start: bool,
 }
 
@@ -387,7 +389,7 @@ impl LiveStream {
         }
         let first = start && !state.playable;
         state.playable |= start;
-        state.push(Entry { frame, tracks: tracks.clone(), discontinuity, start });
+        state.push(Entry { frame, tracks: tracks.clone(), discontinuity, arrived: now, start });
         drop(state);
         if retracked {
             self.0.hub.events.send(Event::TracksChanged { stream: self.0.name.clone() });

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use cruvz_media::{
-    Frame, Timescale, Timestamp, TrackId, TrackKind, Tracks,
+    Frame, Timescale, Timestamp, TrackId, TrackKind, Tracks, codec,
     container::flv::{Demuxer, Error, Event, TagKind},
     time::{AudioClock, Unwrapper},
 };
@@ -64,7 +64,7 @@ impl TagSource {
             return frame;
         };
         let rate = track.params.audio().and_then(|audio| Timescale::new(audio.sample_rate_hz));
-        let samples = track.params.audio().and_then(|audio| audio.samples_per_frame);
+        let samples = codec::samples(&track.params, &frame.payload);
         if let (Some(rate), Some(samples)) = (rate, samples) {
             let clock = self.audio.entry(frame.track).or_insert_with(|| AudioClock::new(rate));
             let at: Timestamp = clock.place(frame.dts, samples);

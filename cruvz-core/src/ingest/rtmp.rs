@@ -7,6 +7,7 @@ use cruvz_media::{Tracks, container::flv::TagKind};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::Interval,
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -32,7 +33,7 @@ use crate::{
 /// What one read takes at most: several messages of a usual stream.
 const READ_BYTES: usize = 16 << 10;
 /// How often the state machine is told the time.
-const TICK: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to read our answers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -84,8 +85,16 @@ enum Over {
 impl Remote {
     async fn serve<T: Transport>(self, stream: T, config: Arc<ServerConfig>, pending: Pending) {
         let rtmp = Box::new(ServerConnection::new(config, rand_seed(&self)));
-        let started = self.context.clock.now();
-        let connection = Connection { peer: self.clone(), stream, rtmp, started, pending: Some(pending) };
+        let connection = Connection {
+            peer: self.clone(),
+            stream,
+            rtmp,
+            started: self.context.clock.now(),
+            // One timer for the life of the connection: arming one per read costs more than the read.
+            tick: tokio::time::interval(TICK),
+            buffer: vec![0; READ_BYTES].into(),
+            pending: Some(pending),
+        };
         match connection.run().await {
             Ok(()) | Err(Over::Closed | Over::Io(_) | Over::Ended(_)) => {}
             Err(over @ Over::Protocol(_)) => self.refused(None, "protocol", &over),
@@ -114,6 +123,8 @@ struct Connection<T> {
     stream: T,
     rtmp: Box<ServerConnection>,
     started: Duration,
+    tick: Interval,
+    buffer: Box<[u8]>,
     pending: Option<Pending>,
 }
 
@@ -163,15 +174,12 @@ impl<T: Transport> Connection<T> {
         if self.rtmp.is_closing() {
             return Err(Over::Closed);
         }
-        let mut buffer = [0; READ_BYTES];
-        let now = self.peer.context.clock.now().saturating_sub(self.started);
-        let tick = self.rtmp.poll_timeout().map_or(TICK, |at| at.saturating_sub(now).min(TICK));
-        let received = match tokio::time::timeout(tick, self.stream.read(&mut buffer)).await {
-            Ok(read) => match read? {
+        let received = tokio::select! {
+            read = self.stream.read(&mut self.buffer) => match read? {
                 0 => return Err(Over::Closed),
-                n => self.rtmp.receive(&buffer[..n]),
+                n => self.rtmp.receive(&self.buffer[..n]),
             },
-            Err(_) => self.tell_time(),
+            _ = self.tick.tick() => self.tell_time(),
         };
         if let Err(error) = received {
             // The peer is told why, as far as it still listens.
@@ -243,6 +251,7 @@ impl<T: Transport> Connection<T> {
         let session = Arc::clone(publication.publisher.session());
         let ended = session.wait_end();
         tokio::pin!(ended);
+        let mut asked_to_go = false;
         loop {
             while let Some(event) = self.rtmp.poll_event() {
                 match event {
@@ -258,6 +267,9 @@ impl<T: Transport> Connection<T> {
                 }
             }
             publication.publisher.flush();
+            if self.peer.context.gate.is_draining() && !std::mem::replace(&mut asked_to_go, true) {
+                self.rtmp.request_reconnect(None, "the server is shutting down");
+            }
             tokio::select! {
                 biased;
                 reason = &mut ended => return Err(Over::Ended(reason)),

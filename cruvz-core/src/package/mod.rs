@@ -1,0 +1,3 @@
+//! Hub to segments: the tasks that feed packagers.
+
+pub mod hls;
