@@ -43,7 +43,10 @@ const AV1: [&str; 5] = [
 ];
 
 fn hex(digits: &str) -> Vec<u8> {
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+    (0..digits.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two digits"))
+        .collect()
 }
 
 /// One of `headers` with up to three bits flipped, its first `kept` bytes left alone.
