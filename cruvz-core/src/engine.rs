@@ -11,12 +11,12 @@ use cruvz_media::Tracks;
 use tokio::net::TcpListener;
 
 use crate::{
-    Authorizer, EngineConfig, Error, ErrorKind, Events, LiveStream, Protocol, Publisher, Result, Role,
-    SessionId, SessionInfo, StreamName, Subscriber,
+    Authorizer, EngineConfig, Error, ErrorKind, Events, FilePlayback, FileSource, LiveStream, Protocol,
+    Publisher, Result, Role, SessionId, SessionInfo, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
     egress::{fanout::Fanout, flv::Flv, rtmp},
     hub::{registry::Hub, stream::StreamInfo},
-    ingest::{self, tcp::TlsConfig},
+    ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::hls::Hls,
     runtime::{
         clock::Clock,
@@ -88,6 +88,28 @@ impl Engine {
     /// `AlreadyExists` when the stream has a publisher and the policy is to refuse; `LimitExceeded`; `Unavailable` while draining.
     pub async fn publish(&self, name: StreamName, tracks: Tracks) -> Result<Publisher> {
         self.publish_as(Protocol::Api, &name, tracks)
+    }
+
+    /// Plays a media file into a stream, as if it were live.
+    ///
+    /// ```no_run
+    /// # async fn run(engine: cruvz_core::Engine) -> cruvz_core::Result<()> {
+    /// use cruvz_core::FileSource;
+    ///
+    /// let mut demo = engine.publish_file("live/demo".parse()?, FileSource::new("clip.mp4").repeat()).await?;
+    /// demo.wait().await; // until somebody ends it
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` and `Io` when the file cannot be opened; `Unsupported` for one that is neither MP4 nor FLV, or whose
+    /// codecs are not known; `Malformed` for a broken one; and as [`Self::publish`].
+    pub async fn publish_file(&self, name: StreamName, source: FileSource) -> Result<FilePlayback> {
+        let context = &self.0.context;
+        let file = OpenFile::open(context, source).await?;
+        let publisher = self.publish_as(Protocol::File, &name, file.tracks().clone())?;
+        Ok(file.play(context, publisher))
     }
 
     pub(crate) fn publish_as(

@@ -42,6 +42,7 @@ pub use crate::{
     engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind, Result},
     hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
+    ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,
     package::hls::{Hls, HlsRequest, HlsResponse},
     session::{

@@ -51,13 +51,13 @@ pub enum Event {
         /// The same in words.
         detail: String,
     },
-    /// A restream target or a pull changed its state.
+    /// A restream target, a pull or a file that is being played changed its state.
     RemoteState {
         /// The stream.
         stream: StreamName,
-        /// `push` or `pull`.
+        /// `push`, `pull`, or `publish` of a file.
         role: Role,
-        /// The other end, without secrets.
+        /// The other end without secrets, or the path of the file.
         target: String,
         /// `connecting`, `running`, `waiting` or `stopped`.
         state: &'static str,

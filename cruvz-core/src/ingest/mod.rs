@@ -1,5 +1,6 @@
 //! Bytes to frames to hub: one file per protocol.
 
+pub mod file;
 pub(crate) mod flv;
 pub(crate) mod rtmp;
 pub mod tcp;
