@@ -1,15 +1,17 @@
 //! Time on a track: integer ticks of a stated scale, with arithmetic that cannot overflow silently, and the rules
 //! that bring a peer's clock onto a stream's timeline.
 //!
-//! A wire timestamp passes, in this order: [`Unwrapper`] (n bits to 64), [`AudioClock`] (audio of protocols that
+//! A wire timestamp passes, in this order: [`Unwrapper`] (n bits to 64), [`ExactAudio`] (audio of protocols that
 //! round to milliseconds), [`Timeline`] (jumps, steps back, a new source). Nothing here reads a clock: arrival
 //! times come in as arguments.
 
 mod audio_clock;
+mod exact_audio;
 mod timeline;
 mod unwrap;
 
 pub use audio_clock::AudioClock;
+pub use exact_audio::ExactAudio;
 pub use timeline::{Adjustment, Adjustments, Timeline, TimelineConfig};
 pub use unwrap::Unwrapper;
 

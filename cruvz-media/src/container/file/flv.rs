@@ -10,7 +10,10 @@ use super::{
     Error, Limits,
     flv_format::{Demuxer, Event, file},
 };
-use crate::{Frame, TrackKind, Tracks, time::Unwrapper};
+use crate::{
+    Frame, TrackKind, Tracks,
+    time::{ExactAudio, Unwrapper},
+};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -26,6 +29,7 @@ pub(super) struct Reader<R> {
     file: file::Reader,
     demuxer: Demuxer,
     clock: Unwrapper,
+    audio: ExactAudio,
     /// What was read and not handed out yet.
     events: VecDeque<Event>,
     /// The tracks of the frame handed out last.
@@ -43,6 +47,7 @@ impl<R: Read + Seek> Reader<R> {
             file: file::Reader::new(limits.flv),
             demuxer: Demuxer::new(limits.flv_tracks),
             clock: Unwrapper::RTMP,
+            audio: ExactAudio::default(),
             events: VecDeque::new(),
             tracks: Tracks::empty(),
             duration: end.map(|end| Duration::from_millis(end.into())).filter(|end| !end.is_zero()),
@@ -63,8 +68,11 @@ impl<R: Read + Seek> Reader<R> {
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
         loop {
             match self.events.pop_front() {
-                Some(Event::Frame(frame)) => return Ok(Some(frame)),
-                Some(Event::Tracks(tracks)) => self.tracks = tracks,
+                Some(Event::Frame(mut frame)) => {
+                    self.audio.place(&mut frame);
+                    return Ok(Some(frame));
+                }
+                Some(Event::Tracks(tracks)) => self.tracks = self.audio.tracks(&tracks),
                 Some(_) => {}
                 None if self.ended => return Ok(None),
                 None => self.read_tag()?,
@@ -77,6 +85,7 @@ impl<R: Read + Seek> Reader<R> {
         self.file = file::Reader::new(self.limits.flv);
         self.demuxer = Demuxer::new(self.limits.flv_tracks);
         self.clock = Unwrapper::RTMP;
+        self.audio = ExactAudio::default();
         self.events.clear();
         self.ended = false;
         self.look_ahead()
@@ -98,8 +107,9 @@ impl<R: Read + Seek> Reader<R> {
         }
         // What was learnt counts from the first frame on.
         self.events.retain(|event| !matches!(event, Event::Tracks(_)));
-        if *self.tracks != **tracks {
-            self.tracks = tracks.clone();
+        let tracks = self.audio.tracks(tracks);
+        if *self.tracks != *tracks {
+            self.tracks = tracks;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Sample descriptions (stsd): which codec, and the record its decoder needs.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 
 use super::{
     Error,
@@ -43,21 +43,15 @@ fn visual(mut body: Bytes, codec: Codec, record: &[u8; 4], track: u32) -> Result
     let mut head = boxes::take(&mut body, VISUAL_BYTES)?;
     head.advance(24);
     let (width, height) = (head.get_u16(), head.get_u16());
-    let mut config = boxes::require(&body, record, "decoder configuration")?;
+    let config = boxes::require(&body, record, "decoder configuration")?;
     let nal_length_bytes = match codec {
         Codec::H264 => config.get(4),
         Codec::H265 => config.get(21),
         _ => None,
     }
     .map_or(4, |byte| (byte & 3) + 1);
-    if codec == Codec::Vp9 {
-        boxes::take(&mut config, 4)?; // version and flags of the box are no part of the record
-    }
     let stated = VideoFormat { width: width.into(), height: height.into(), ..VideoFormat::default() };
-    let mut params = match codec {
-        Codec::Vp8 => unrecorded(codec, Format::Video(stated)),
-        codec => codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?,
-    };
+    let mut params = codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?;
     if let Format::Video(video) = &mut params.format
         && (video.width, video.height) == (0, 0)
     {
@@ -83,23 +77,23 @@ fn audio(name: FourCc, mut body: Bytes, track: u32) -> Result<Option<Description
             Some(found) => found,
             None => return Ok(None),
         },
-        b"Opus" => (Codec::Opus, opus_head(config(b"dOps", "Opus header (dOps)")?)?),
-        b"fLaC" => (Codec::Flac, stream_info(config(b"dfLa", "FLAC header (dfLa)")?)?),
+        b"Opus" => (Codec::Opus, config(b"dOps", "Opus header (dOps)")?),
+        b"fLaC" => (Codec::Flac, config(b"dfLa", "FLAC header (dfLa)")?),
         b"ac-3" => (Codec::Ac3, config(b"dac3", "AC-3 header (dac3)")?),
         b"ec-3" => (Codec::Eac3, config(b"dec3", "E-AC-3 header (dec3)")?),
         _ => (Codec::Mp3, Bytes::new()),
     };
     let params = match codec {
-        Codec::Mp3 => unrecorded(codec, Format::Audio(stated)),
+        Codec::Mp3 => mp3(stated),
         codec => codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?,
     };
     Ok(Some(Description { params, nal_length_bytes: 4 }))
 }
 
-/// What is known of a codec without a record, until a frame was seen.
-fn unrecorded(codec: Codec, format: Format) -> CodecParams {
-    let rfc6381 = if codec == Codec::Mp3 { "mp4a.40.34" } else { "vp8" }.to_owned();
-    CodecParams { codec, config: Bytes::new(), format, rfc6381 }
+/// MP3 has no record: this is what is known until a frame was seen.
+fn mp3(stated: AudioFormat) -> CodecParams {
+    let (config, format) = (Bytes::new(), Format::Audio(stated));
+    CodecParams { codec: Codec::Mp3, config, format, rfc6381: "mp4a.40.34".to_owned() }
 }
 
 /// A box where QuickTime has it: behind the fields of its version 1 or 2 sound descriptions, perhaps in a `wave`.
@@ -158,23 +152,4 @@ fn descriptor(data: &mut Bytes, tag: u8) -> Result<Bytes, Error> {
             return Ok(body);
         }
     }
-}
-
-/// The OpusSpecificBox (Opus in ISOBMFF §4.3.2), big-endian, as the little-endian OpusHead of RFC 7845 §5.1.
-fn opus_head(mut dops: Bytes) -> Result<Bytes, Error> {
-    let mut head = BytesMut::from(&b"OpusHead\x01"[..]);
-    dops.try_get_u8()?; // version of the box
-    head.put_u8(dops.try_get_u8()?); // channels
-    head.put_u16_le(dops.try_get_u16()?); // pre-skip
-    head.put_u32_le(dops.try_get_u32()?); // sample rate of the source
-    head.put_i16_le(dops.try_get_i16()?); // gain
-    head.put(dops); // mapping family and table
-    Ok(head.freeze())
-}
-
-/// The STREAMINFO block of a `dfLa` (FLAC in ISOBMFF §3.3.2), which comes first, without its header.
-fn stream_info(mut dfla: Bytes) -> Result<Bytes, Error> {
-    boxes::version_and_flags(&mut dfla)?;
-    let header = dfla.try_get_u32()?;
-    boxes::take(&mut dfla, (header & 0x00ff_ffff).into())
 }
