@@ -1,0 +1,79 @@
+//! What the terminal says once the server listens: what to paste where.
+
+use std::{fmt::Write, net::SocketAddr};
+
+use cruvz_core::Protocol;
+
+use crate::app::Server;
+
+/// The banner.
+pub(crate) fn text(server: &Server) -> String {
+    let engine = server.engine();
+    let (rtmp, rtmps) = (engine.local_addr(Protocol::Rtmp), engine.local_addr(Protocol::Rtmps));
+    let (http, https) = (server.http_addr(), server.https_addr());
+    let mut text = format!("\n  Cruvz {} is live.\n\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |name: &str, value: String| _ = writeln!(text, "  {name:<9} {value}");
+    let listening = [("RTMP", rtmp), ("RTMPS", rtmps), ("HTTP", http), ("HTTPS", https)];
+    for (name, addr) in listening {
+        if let Some(addr) = addr {
+            line(name, format!("listening on {addr}"));
+        }
+    }
+    let ingest =
+        rtmp.map(|addr| url("rtmp", addr, 1935)).or_else(|| rtmps.map(|addr| url("rtmps", addr, 443)));
+    if let Some(ingest) = ingest {
+        let key = if server.config().access.require_key { "cam?key=YOUR-KEY" } else { "cam" };
+        line("", String::new());
+        line("OBS", format!("Server {ingest}/live   Stream Key {key}"));
+        line(
+            "ffmpeg",
+            format!("ffmpeg -re -i FILE -c:v libx264 -bf 0 -g 60 -c:a aac -f flv '{ingest}/live/{key}'"),
+        );
+    }
+    let pages = http.map(|addr| url("http", addr, 80)).or_else(|| https.map(|addr| url("https", addr, 443)));
+    if let Some(pages) = pages {
+        line("Watch", format!("{pages}/watch/live/cam"));
+        line("All", format!("{pages}/"));
+    }
+    if !server.config().access.require_key && server.config().publish.is_empty() {
+        line("", String::new());
+        line(
+            "",
+            "Only this machine may publish. Others need a key: see [[publish]] in cruvz-server --help."
+                .into(),
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// How this machine reaches `addr`, the port left out where it is the scheme's own.
+fn url(scheme: &str, addr: SocketAddr, default_port: u16) -> String {
+    let host = match addr {
+        _ if addr.ip().is_unspecified() || addr.ip().is_loopback() => "localhost".to_owned(),
+        SocketAddr::V4(addr) => addr.ip().to_string(),
+        SocketAddr::V6(addr) => format!("[{}]", addr.ip()),
+    };
+    if addr.port() == default_port {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}:{}", addr.port())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_host_one_can_reach_and_no_port_that_goes_without_saying() {
+        for (addr, expected) in [
+            ("[::]:1935", "rtmp://localhost"),
+            ("0.0.0.0:1936", "rtmp://localhost:1936"),
+            ("192.0.2.7:1935", "rtmp://192.0.2.7"),
+            ("[2001:db8::1]:9", "rtmp://[2001:db8::1]:9"),
+        ] {
+            assert_eq!(url("rtmp", addr.parse().unwrap(), 1935), expected);
+        }
+    }
+}

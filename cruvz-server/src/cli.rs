@@ -1,0 +1,232 @@
+//! The command line.
+
+use std::{fmt::Display, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    app::Server,
+    banner,
+    config::{Config, ConfigError, LogConfig, LogFormat, load},
+};
+
+const ABOUT: &str = "Live streaming server: RTMP in; RTMP, HTTP-FLV, HLS and LL-HLS out";
+
+const MANUAL: &str = "\
+DESCRIPTION
+  Without arguments the server takes RTMP on port 1935 and serves pages, HLS, FLV and its API on port 8080. Anybody may
+  watch; only this machine may publish until keys are configured.
+
+CONFIGURATION
+  Defaults, then the file given with --config, then CRUVZ__SECTION__KEY in the environment, then options.
+  `cruvz-server config print` shows every key with its value. The keys people change most:
+
+    [http]
+    listen = \":8080\"                # empty: do not listen
+
+    [tls]                            # for https.listen and rtmps.listen
+    cert = \"/etc/cruvz/cert.pem\"
+    key = \"/etc/cruvz/key.pem\"
+
+    [access]
+    require_key = true               # also from this machine: set it behind a reverse proxy
+    admin_token = \"...\"              # manage sessions from other machines
+
+    [[publish]]                      # rtmp://HOST/live, stream key NAME?key=...
+    key = \"...\"
+    streams = [\"live/*\"]
+
+  An unknown key is an error that names its line. CRUVZ__HTTP__LISTEN=:80 sets http.listen. RUST_LOG overrides log.level.
+
+PUBLISH
+  OBS: Settings, Stream, Service Custom, Server rtmp://HOST/live, Stream Key cam
+  ffmpeg -re -i FILE -c copy -f flv rtmp://HOST/live/cam
+
+WATCH
+  http://HOST:8080/watch/live/cam              in a browser
+  http://HOST:8080/hls/live/cam/index.m3u8     HLS and LL-HLS
+  http://HOST:8080/flv/live/cam.flv            HTTP-FLV; WebSocket-FLV with ws://
+  rtmp://HOST/live/cam                         RTMP
+
+OPERATE
+  /livez /readyz /metrics /api/v1/streams /api/v1/sessions
+  SIGTERM or SIGINT lets publishers finish (drain.timeout_ms), then stops; a second one stops at once.
+
+EXIT STATUS
+  0 after a stop by signal, 1 when it cannot start, 2 for wrong arguments.";
+
+#[derive(Debug, Parser)]
+#[command(name = "cruvz-server", version, about = ABOUT, after_help = MANUAL)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve(Serve),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether FILE (and the environment) is a good configuration
+    Check {
+        /// The configuration file
+        file: Option<PathBuf>,
+    },
+    /// Print every key with the value the server would use; secrets are left out
+    Print(Serve),
+}
+
+#[derive(Args, Clone, Debug, Default)]
+struct Serve {
+    /// Read the configuration from FILE
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen for RTMP on ADDR, as in :1935 or 127.0.0.1:1935; "" for not at all
+    #[arg(long, value_name = "ADDR")]
+    rtmp: Option<String>,
+    /// Listen for RTMPS on ADDR (needs [tls])
+    #[arg(long, value_name = "ADDR")]
+    rtmps: Option<String>,
+    /// Listen for HTTP on ADDR
+    #[arg(long, value_name = "ADDR")]
+    http: Option<String>,
+    /// Listen for HTTPS on ADDR (needs [tls])
+    #[arg(long, value_name = "ADDR")]
+    https: Option<String>,
+    /// Log as text or as one JSON object per line
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Log this much: error, warn, info, debug, trace, or as in RUST_LOG
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Serve {
+    /// File, environment and flags.
+    fn load(self) -> Result<Config, ConfigError> {
+        let environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let mut config = load(self.config.as_deref(), environment)?;
+        let flags = [
+            (&mut config.rtmp.listen, self.rtmp),
+            (&mut config.rtmps.listen, self.rtmps),
+            (&mut config.http.listen, self.http),
+            (&mut config.https.listen, self.https),
+            (&mut config.log.level, self.log_level),
+        ];
+        for (key, flag) in flags {
+            if let Some(value) = flag {
+                *key = value;
+            }
+        }
+        config.log.format = self.log_format.unwrap_or(config.log.format);
+        Ok(config)
+    }
+}
+
+/// The whole program: reads the arguments, does what they say, and returns how it went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = match arguments.command {
+        Some(Command::Config(ConfigCommand::Check { file })) => check(file),
+        Some(Command::Config(ConfigCommand::Print(serve))) => print(serve),
+        Some(Command::Serve(serve)) => run(serve),
+        None => run(arguments.serve),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("cruvz-server: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error as the user reads it.
+fn told(error: impl Display) -> String {
+    error.to_string()
+}
+
+fn check(file: Option<PathBuf>) -> Result<(), String> {
+    let name = file.as_ref().map_or_else(|| "defaults".to_owned(), |file| file.display().to_string());
+    let config = Serve { config: file, ..Serve::default() }.load().map_err(told)?;
+    for warning in config.validate().map_err(|error| format!("{name}: {error}"))? {
+        println!("{name}: warning: {warning}");
+    }
+    println!("{name}: ok");
+    Ok(())
+}
+
+fn print(serve: Serve) -> Result<(), String> {
+    let config = serve.load().map_err(told)?;
+    print!("{}", toml::to_string_pretty(&config).map_err(told)?);
+    Ok(())
+}
+
+fn run(serve: Serve) -> Result<(), String> {
+    let config = serve.load().map_err(told)?;
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(told)?;
+    runtime.block_on(serve_until_signal(config))
+}
+
+async fn serve_until_signal(config: Config) -> Result<(), String> {
+    let mut stop = Signals::new().map_err(told)?;
+    let show_banner = config.log.format == LogFormat::Text;
+    let server = Server::start(config).await.map_err(told)?;
+    if show_banner {
+        print!("{}", banner::text(&server));
+    }
+    stop.next().await;
+    tracing::info!(timeout_ms = server.config().drain.timeout_ms, "draining; a second signal stops at once");
+    tokio::select! {
+        () = server.drain() => tracing::info!("stopped"),
+        () = stop.next() => tracing::warn!("stopped without draining"),
+    }
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Logs go to standard error, so that the banner on standard output can be read by scripts.
+fn start_log(config: &LogConfig) -> Result<(), String> {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_else(|_| config.level.clone());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| format!("log level {wanted:?}: {error}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => {
+            use std::io::IsTerminal as _;
+            log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
