@@ -2,7 +2,7 @@
 
 use std::{fs, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use cruvz_core::{Engine, Error, ErrorKind, Result, runtime::clock::Clock};
+use cruvz_core::{Engine, Error, ErrorKind, Result, TlsConfig, runtime::clock::Clock};
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
@@ -82,11 +82,11 @@ impl Server {
         for warning in config.validate().map_err(invalid)? {
             tracing::warn!("{warning}");
         }
-        let certificate = config.tls.as_ref().map(Certificate::read).transpose()?;
-        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let certificate = config.tls.as_ref().map(read_certificate).transpose()?;
+        let acceptor = certificate.as_ref().map(tls::acceptor).transpose()?;
         let http = bind(&config.http.listen, "HTTP", "http")?;
         let https = bind(&config.https.listen, "HTTPS", "https")?;
-        let engine = start_engine(&config).await?;
+        let engine = start_engine(&config, certificate).await?;
 
         let limits = Limits {
             max_connections: config.http.max_connections,
@@ -163,13 +163,22 @@ impl Server {
     }
 }
 
-async fn start_engine(config: &Config) -> Result<Engine> {
+async fn start_engine(config: &Config, certificate: Option<TlsConfig>) -> Result<Engine> {
+    let addr = |text: &str| resolve(text).map(|addr| addr.to_string());
+    let invalid = |text: String| Error::new(ErrorKind::InvalidConfig, text);
     let mut builder = Engine::builder().config(config.engine.clone()).authorize(KeyAuthorizer::new(config));
     if !config.rtmp.listen.is_empty() {
-        let addr = resolve(&config.rtmp.listen).map_err(|text| Error::new(ErrorKind::InvalidConfig, text))?;
-        builder = builder.rtmp(addr.to_string());
+        builder = builder.rtmp(addr(&config.rtmp.listen).map_err(invalid)?);
     }
-    builder.start().await
+    if let Some(certificate) = certificate.filter(|_| !config.rtmps.listen.is_empty()) {
+        builder = builder.rtmps(addr(&config.rtmps.listen).map_err(invalid)?, certificate);
+    }
+    builder.start().await.map_err(|error| match error.kind() {
+        ErrorKind::Io => {
+            Error::new(ErrorKind::Io, format!("{error}; --rtmp and --rtmps choose other addresses"))
+        }
+        _ => error,
+    })
 }
 
 /// Binds the listener of one protocol; `flag` is what chooses another address.
@@ -191,24 +200,11 @@ fn bind(addr: &str, protocol: &str, flag: &str) -> Result<Option<TcpListener>> {
     })
 }
 
-/// The certificate chain and its key, PEM.
-struct Certificate {
-    chain: Vec<u8>,
-    key: Vec<u8>,
-}
-
-impl Certificate {
-    fn read(files: &TlsFiles) -> Result<Self> {
-        let read = |path: &Path| {
-            let text = format!("cannot read {}", path.display());
-            fs::read(path).map_err(|error| Error::new(ErrorKind::Io, text).with_source(error))
-        };
-        Ok(Self { chain: read(&files.cert)?, key: read(&files.key)? })
-    }
-
-    fn acceptor(&self) -> Result<TlsAcceptor> {
-        let text = "[tls] cannot be used";
-        tls::acceptor(&self.chain, &self.key)
-            .map_err(|error| Error::new(ErrorKind::InvalidConfig, text).with_source(error))
-    }
+/// Reads certificate and key.
+fn read_certificate(files: &TlsFiles) -> Result<TlsConfig> {
+    let read = |path: &Path| {
+        let text = format!("cannot read {}", path.display());
+        fs::read(path).map_err(|error| Error::new(ErrorKind::Io, text).with_source(error))
+    };
+    Ok(TlsConfig { cert_pem: read(&files.cert)?, key_pem: read(&files.key)? })
 }

@@ -10,6 +10,7 @@ mod banner;
 mod cli;
 pub mod config;
 mod http;
+mod play;
 mod router;
 mod web;
 

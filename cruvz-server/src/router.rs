@@ -4,7 +4,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    middleware::{Next, from_fn},
+    middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{delete, get},
 };
@@ -13,6 +13,7 @@ use cruvz_core::ErrorKind;
 use crate::{
     api::{Problem, events, health, metrics, server, sessions, streams},
     app::App,
+    play::{cors, flv},
     web,
 };
 
@@ -28,11 +29,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
         .nest("/api/v1", api())
+        .merge(media(&app))
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body_limit))
         .layer(from_fn(secure))
         .with_state(app)
+}
+
+/// What players of any site may read.
+fn media(app: &App) -> Router<App> {
+    Router::new()
+        .route("/flv/{app}/{file}", get(flv::play))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(app.clone(), cors::layer))
 }
 
 fn api() -> Router<App> {

@@ -74,7 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Peer {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         // Without our accept loop beneath, as in tests of the router alone, a request comes from nowhere near.
-        let unknown = || Self { remote: ([0, 0, 0, 0], 0).into(), tls: false, takeover: None };
+        let unknown = || Self { remote: ([0, 0, 0, 0], 0).into(), takeover: None };
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_else(unknown))
     }
 }

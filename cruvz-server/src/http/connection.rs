@@ -32,8 +32,6 @@ const H2_PING: Duration = Duration::from_secs(20);
 pub(crate) struct Peer {
     /// Where it is connected from.
     pub(crate) remote: SocketAddr,
-    /// Whether over TLS.
-    pub(crate) tls: bool,
     /// The right to take the socket, on plain HTTP/1.
     pub(crate) takeover: Option<Takeover>,
 }
@@ -68,7 +66,7 @@ impl Connection {
         let Ok(Ok((io, is_h2))) = timeout(self.limits.header_timeout, Sniffed::version(socket)).await else {
             return;
         };
-        let peer = Peer { remote: self.remote, tls: false, takeover: None };
+        let peer = Peer { remote: self.remote, takeover: None };
         if is_h2 {
             return self.h2(io, peer).await;
         }
@@ -101,7 +99,7 @@ impl Connection {
     /// Serves a socket over TLS, HTTP/2 or HTTP/1 as the handshake agrees.
     pub(crate) async fn tls(self, socket: TcpStream, acceptor: TlsAcceptor) {
         let Ok(Ok(io)) = timeout(self.limits.header_timeout, acceptor.accept(socket)).await else { return };
-        let peer = Peer { remote: self.remote, tls: true, takeover: None };
+        let peer = Peer { remote: self.remote, takeover: None };
         if io.get_ref().1.alpn_protocol() == Some(b"h2") {
             return self.h2(io, peer).await;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cruvz_core::{Error, ErrorKind, TlsConfig};
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
@@ -10,35 +11,25 @@ use tokio_rustls::{
     },
 };
 
-/// Why there is no TLS.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// The certificate file holds none.
-    #[error("the certificate cannot be used: {0}")]
-    Certificate(String),
-    /// The key file holds none.
-    #[error("the private key cannot be used: {0}")]
-    Key(String),
-    /// They do not go together.
-    #[error("certificate and private key do not go together: {0}")]
-    Pair(#[from] rustls::Error),
+fn bad(what: &str) -> Error {
+    Error::new(ErrorKind::InvalidConfig, format!("the {what} of [tls] cannot be used"))
 }
 
 /// Accepts TLS 1.2 and 1.3 for HTTP/2 and HTTP/1.1.
-pub(crate) fn acceptor(cert_pem: &[u8], key_pem: &[u8]) -> Result<TlsAcceptor, TlsError> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(cert_pem)
+pub(crate) fn acceptor(pair: &TlsConfig) -> Result<TlsAcceptor, Error> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pair.cert_pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| TlsError::Certificate(error.to_string()))?;
+        .map_err(|error| bad("certificate").with_source(error))?;
     if chain.is_empty() {
-        return Err(TlsError::Certificate("the file has no CERTIFICATE".into()));
+        return Err(bad("certificate").with_source("the file has none"));
     }
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|error| TlsError::Key(error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(&pair.key_pem)
+        .map_err(|error| bad("private key").with_source(error))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| bad("pair of certificate and private key").with_source(error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -53,9 +44,11 @@ mod tests {
 
     #[test]
     fn a_pair_is_taken_and_anything_else_is_refused_with_its_reason() {
-        assert!(acceptor(CERT, KEY).is_ok());
-        let reason = |cert: &[u8], key: &[u8]| acceptor(cert, key).err().unwrap().to_string();
-        assert!(reason(b"", KEY).contains("no CERTIFICATE"));
+        let take =
+            |cert: &[u8], key: &[u8]| acceptor(&TlsConfig { cert_pem: cert.to_vec(), key_pem: key.to_vec() });
+        assert!(take(CERT, KEY).is_ok());
+        let reason = |cert, key| take(cert, key).err().unwrap().to_string();
+        assert!(reason(b"", KEY).contains("the file has none"));
         assert!(reason(CERT, b"").contains("private key"));
         assert!(reason(CERT, CERT).contains("private key"));
     }

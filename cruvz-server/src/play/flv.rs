@@ -1,0 +1,166 @@
+//! `/flv/{app}/{name}.flv`: HTTP-FLV, and WebSocket-FLV where the request asks to become a WebSocket.
+//!
+//! On plain HTTP/1 the engine takes the socket over; over TLS and HTTP/2 the stream is the response's body.
+
+use std::{
+    convert::Infallible,
+    fmt::Write,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use cruvz_core::{ErrorKind, FlvRequest, FlvViewer, StreamName};
+use futures_util::stream;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf},
+    time::timeout,
+};
+
+use super::{
+    cors,
+    websocket::{Handshake, handshake},
+};
+use crate::{api::Problem, app::App, http::Peer};
+
+/// How long a WebSocket over TLS may take nothing before it is closed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Serves a viewer.
+pub(crate) async fn play(
+    State(app): State<App>,
+    peer: Peer,
+    Path((app_name, file)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let name = file
+        .strip_suffix(".flv")
+        .ok_or_else(|| Problem::new(ErrorKind::NotFound, "the path ends in .flv, as in /flv/live/cam.flv"))?;
+    let stream = StreamName::new(&app_name, name)?;
+    if request.method() == Method::HEAD {
+        return head(&app, &stream);
+    }
+    if has_body(request.headers()) {
+        return Err(Problem::new(ErrorKind::InvalidArgument, "a request to watch has no body"));
+    }
+    let accept = match handshake(request.version(), request.headers()) {
+        None => None,
+        Some(Handshake::Malformed(why)) => return Err(upgrade_required(why)),
+        Some(Handshake::Accept(_))
+            if !cors::may_connect(&app.config().http.cors_origins, request.headers()) =>
+        {
+            return Err(Problem::new(ErrorKind::Forbidden, "pages of that origin may not connect"));
+        }
+        Some(Handshake::Accept(accept)) => Some(accept),
+    };
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let asked = FlvRequest { stream, query, remote: peer.remote, websocket: accept.is_some() };
+    let viewer = app.engine().flv().open(asked).await?;
+    if let Some(takeover) = peer.takeover {
+        let head = response_head(&app, request.headers(), accept.as_deref());
+        // The socket may be gone by now: then the viewer is, too, and there is nobody to tell.
+        match takeover.take(move |socket| _ = viewer.serve(socket, head.into())).await {}
+    }
+    Ok(match accept {
+        Some(accept) => upgrade(request, &accept, viewer),
+        None => body(viewer),
+    })
+}
+
+/// `HEAD`: what `GET` would say now, without waiting for a publisher.
+fn head(app: &App, stream: &StreamName) -> Result<Response, Problem> {
+    if app.engine().stream(stream).is_some_and(|stream| stream.is_playable()) {
+        return Ok(([(header::CONTENT_TYPE, "video/x-flv")]).into_response());
+    }
+    Err(Problem::new(ErrorKind::NotFound, format!("{stream} is not live")))
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    length.is_some_and(|length| length != "0") || headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn upgrade_required(why: &'static str) -> Problem {
+    Problem::with_status(StatusCode::UPGRADE_REQUIRED, "upgrade_required", why)
+}
+
+/// The head of the response on a socket that was taken over: the router's middleware does not run there.
+fn response_head(app: &App, request: &HeaderMap, accept: Option<&str>) -> String {
+    let mut head = match accept {
+        Some(accept) => format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n"
+        ),
+        None => {
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: video/x-flv\r\nCache-Control: no-store\r\n\
+                 X-Content-Type-Options: nosniff\r\n"
+                .to_owned()
+        }
+    };
+    let clock = app.clock();
+    let now = UNIX_EPOCH + Duration::from_micros(u64::try_from(clock.unix_us(clock.now())).unwrap_or(0));
+    let _ = write!(head, "Date: {}\r\n", httpdate::fmt_http_date(now));
+    for (name, value) in cors::allowed(&app.config().http.cors_origins, request) {
+        // What came in as a header value has no line end.
+        let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
+    }
+    head.push_str("\r\n");
+    head
+}
+
+/// The stream as a response's body.
+fn body(viewer: FlvViewer) -> Response {
+    let pieces = stream::unfold(viewer, |mut viewer| async move {
+        let piece = viewer.next().await?;
+        Some((Ok::<Bytes, Infallible>(piece), viewer))
+    });
+    ([(header::CONTENT_TYPE, "video/x-flv")], Body::from_stream(pieces)).into_response()
+}
+
+/// Becomes a WebSocket where there is no plain socket to take over.
+fn upgrade(mut request: Request, accept: &str, viewer: FlvViewer) -> Response {
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        // It ends when either side does; what the peer got until then is the session's account.
+        let _ = stream_upgraded(upgrade, viewer).await;
+    });
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = accept.try_into() {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+async fn stream_upgraded(upgrade: OnUpgrade, mut viewer: FlvViewer) -> std::io::Result<()> {
+    let upgraded = upgrade.await.map_err(std::io::Error::other)?;
+    let (reading, mut writing) = tokio::io::split(TokioIo::new(upgraded));
+    let gone = drain(reading);
+    tokio::pin!(gone);
+    loop {
+        let piece = tokio::select! {
+            piece = viewer.next() => piece,
+            () = &mut gone => None,
+        };
+        let Some(piece) = piece else { return writing.shutdown().await };
+        timeout(WRITE_TIMEOUT, async {
+            writing.write_all(&piece).await?;
+            writing.flush().await
+        })
+        .await??;
+    }
+}
+
+/// Reads what the peer says, which a viewer has no need to, until it is gone.
+async fn drain(mut reading: ReadHalf<TokioIo<Upgraded>>) {
+    let mut unused = [0; 1024];
+    while matches!(reading.read(&mut unused).await, Ok(1..)) {}
+}

@@ -1,0 +1,5 @@
+//! Watching over HTTP: routes that hand the engine's bytes on.
+
+pub(crate) mod cors;
+pub(crate) mod flv;
+mod websocket;
