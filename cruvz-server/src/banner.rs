@@ -6,45 +6,48 @@ use cruvz_core::Protocol;
 
 use crate::app::Server;
 
-/// The banner.
-pub(crate) fn text(server: &Server) -> String {
+/// The banner; `name` is the stream that the watch URL leads to.
+pub(crate) fn text(server: &Server, name: &str) -> String {
     let engine = server.engine();
     let (rtmp, rtmps) = (engine.local_addr(Protocol::Rtmp), engine.local_addr(Protocol::Rtmps));
     let (http, https) = (server.http_addr(), server.https_addr());
     let mut text = format!("\n  Cruvz {} is live.\n\n", env!("CARGO_PKG_VERSION"));
-    let mut line = |name: &str, value: String| _ = writeln!(text, "  {name:<9} {value}");
     let listening = [("RTMP", rtmp), ("RTMPS", rtmps), ("HTTP", http), ("HTTPS", https)];
     for (name, addr) in listening {
         if let Some(addr) = addr {
-            line(name, format!("listening on {addr}"));
+            line(&mut text, name, format!("listening on {addr}"));
         }
     }
+    text.push('\n');
     let ingest =
         rtmp.map(|addr| url("rtmp", addr, 1935)).or_else(|| rtmps.map(|addr| url("rtmps", addr, 443)));
     if let Some(ingest) = ingest {
         let key = if server.config().access.require_key { "cam?key=YOUR-KEY" } else { "cam" };
-        line("", String::new());
-        line("OBS", format!("Server {ingest}/live   Stream Key {key}"));
+        line(&mut text, "OBS", format!("Server {ingest}/live   Stream Key {key}"));
         line(
+            &mut text,
             "ffmpeg",
             format!("ffmpeg -re -i FILE -c:v libx264 -bf 0 -g 60 -c:a aac -f flv '{ingest}/live/{key}'"),
         );
     }
     let pages = http.map(|addr| url("http", addr, 80)).or_else(|| https.map(|addr| url("https", addr, 443)));
     if let Some(pages) = pages {
-        line("Watch", format!("{pages}/watch/live/cam"));
-        line("All", format!("{pages}/"));
+        line(&mut text, "Watch", format!("{pages}/watch/live/{name}"));
+        line(&mut text, "All", format!("{pages}/"));
     }
     if !server.config().access.require_key && server.config().publish.is_empty() {
-        line("", String::new());
-        line(
-            "",
-            "Only this machine may publish. Others need a key: see [[publish]] in cruvz-server --help."
-                .into(),
+        let _ = writeln!(
+            text,
+            "
+  Only this machine may publish. Others need a key: see cruvz-server --help, [[publish]]."
         );
     }
     text.push('\n');
     text
+}
+
+fn line(text: &mut String, name: &str, value: String) {
+    let _ = writeln!(text, "  {name:<9} {value}");
 }
 
 /// How this machine reaches `addr`, the port left out where it is the scheme's own.

@@ -1,8 +1,13 @@
 //! The command line.
 
-use std::{fmt::Display, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Parser, Subcommand};
+use cruvz_core::FileSource;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -103,6 +108,9 @@ struct Serve {
     /// Listen for HTTPS on ADDR (needs [tls])
     #[arg(long, value_name = "ADDR")]
     https: Option<String>,
+    /// Play the MP4 or FLV file over and over as the stream live/demo
+    #[arg(long, value_name = "FILE")]
+    demo: Option<PathBuf>,
     /// Log as text or as one JSON object per line
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -174,18 +182,23 @@ fn print(serve: Serve) -> Result<(), String> {
 }
 
 fn run(serve: Serve) -> Result<(), String> {
+    let demo = serve.demo.clone();
     let config = serve.load().map_err(told)?;
     start_log(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(told)?;
-    runtime.block_on(serve_until_signal(config))
+    runtime.block_on(serve_until_signal(config, demo))
 }
 
-async fn serve_until_signal(config: Config) -> Result<(), String> {
+async fn serve_until_signal(config: Config, demo: Option<PathBuf>) -> Result<(), String> {
     let mut stop = Signals::new().map_err(told)?;
     let show_banner = config.log.format == LogFormat::Text;
     let server = Server::start(config).await.map_err(told)?;
+    if let Some(file) = &demo {
+        play_demo(&server, file).await.map_err(|error| format!("--demo {}: {error}", file.display()))?;
+    }
     if show_banner {
-        print!("{}", banner::text(&server));
+        let name = if demo.is_some() { "demo" } else { "cam" };
+        print!("{}", banner::text(&server, name));
     }
     stop.next().await;
     tracing::info!(timeout_ms = server.config().drain.timeout_ms, "draining; a second signal stops at once");
@@ -194,6 +207,13 @@ async fn serve_until_signal(config: Config) -> Result<(), String> {
         () = stop.next() => tracing::warn!("stopped without draining"),
     }
     Ok(())
+}
+
+/// Plays `file` for ever as `live/demo`.
+async fn play_demo(server: &Server, file: &Path) -> cruvz_core::Result<()> {
+    let source = FileSource::new(file).repeat();
+    // Dropping the handle leaves the file playing.
+    server.engine().publish_file("live/demo".parse()?, source).await.map(drop)
 }
 
 /// SIGTERM and SIGINT.

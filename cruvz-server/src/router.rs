@@ -13,7 +13,7 @@ use cruvz_core::ErrorKind;
 use crate::{
     api::{Problem, events, health, metrics, server, sessions, streams},
     app::App,
-    play::{cors, flv},
+    play::{cors, flv, hls},
     web,
 };
 
@@ -41,6 +41,7 @@ pub(crate) fn router(app: App) -> Router {
 fn media(app: &App) -> Router<App> {
     Router::new()
         .route("/flv/{app}/{file}", get(flv::play))
+        .route("/hls/{app}/{name}/{*path}", get(hls::play))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), cors::layer))
 }

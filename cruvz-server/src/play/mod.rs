@@ -2,4 +2,5 @@
 
 pub(crate) mod cors;
 pub(crate) mod flv;
+pub(crate) mod hls;
 mod websocket;
