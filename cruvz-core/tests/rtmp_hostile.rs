@@ -1,5 +1,7 @@
 //! Peers that mean harm: they get an error, never a panic, and bounded memory and work.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod rtmp_wire;
 
 use bytes::{BufMut, BytesMut};

@@ -1,5 +1,7 @@
 //! Time passes: peers that are slow, silent or gone are noticed, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod rtmp_wire;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! What a connection costs in memory, counted at the allocator: peers come by the thousand and may be hostile.
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 mod rtmp_wire;
 

@@ -1,5 +1,7 @@
 //! Against an independent implementation of both roles.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod rtmp_wire;
 
 use bytes::{Bytes, BytesMut};

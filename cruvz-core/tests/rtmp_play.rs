@@ -1,5 +1,7 @@
 //! A client plays, and the driver's own media goes to it between our control messages.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod rtmp_wire;
 
 use bytes::BytesMut;

@@ -1,5 +1,7 @@
 //! A client publishes, and the server is told everything and answers as encoders expect.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod rtmp_wire;
 
 use bytes::Bytes;
