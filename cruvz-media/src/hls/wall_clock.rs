@@ -2,16 +2,18 @@
 
 use crate::Timestamp;
 
-/// By how much media time may run apart from the wall clock before dates follow it, in µs.
+/// By how much frames may come later than media time says before dates follow, in µs.
 const TOLERANCE_US: i64 = 1_000_000;
 
-/// Dates segments by media time, so that jitter of arrival does not show, and corrects itself when the two have run
-/// apart: the publisher paused, or its clock is off.
+/// Dates segments by media time, so that jitter of arrival does not show.
+///
+/// A frame can arrive late, never early: the one that came earliest, measured against its media time, tells when the
+/// others happened. Where even that one is late by more than a second, the publisher paused or its clock runs slow.
 #[derive(Default)]
 pub(super) struct WallClock {
     /// Wall clock minus media time, in µs, that dates are made with.
     offset_us: Option<i64>,
-    /// The least such difference seen since the last segment began: of the frame that was delayed least.
+    /// The least such difference seen since the last segment began.
     least_us: Option<i64>,
 }
 
@@ -26,7 +28,7 @@ impl WallClock {
     pub(super) fn segment_starts(&mut self, position: Timestamp) -> i64 {
         if let Some(least) = self.least_us.take() {
             let offset = self.offset_us.get_or_insert(least);
-            if offset.saturating_sub(least).saturating_abs() > TOLERANCE_US {
+            if least < *offset || least.saturating_sub(*offset) > TOLERANCE_US {
                 *offset = least;
             }
         }
@@ -48,7 +50,16 @@ mod tests {
         assert_eq!(start(&mut clock, 0, 5_000_000), 5_000_000);
         assert_eq!(start(&mut clock, 2_000, 7_300_000), 7_000_000);
         assert_eq!(start(&mut clock, 4_000, 12_000_000), 12_000_000);
-        assert_eq!(start(&mut clock, 6_000, 13_900_000), 14_000_000);
+        assert_eq!(start(&mut clock, 6_000, 14_200_000), 14_000_000);
+    }
+
+    #[test]
+    fn a_backlog_that_comes_at_once_is_dated_by_its_newest_frame() {
+        let mut clock = WallClock::default();
+        clock.observe(Timestamp::from_millis(0), 9_000_000);
+        assert_eq!(clock.segment_starts(Timestamp::from_millis(0)), 9_000_000);
+        clock.observe(Timestamp::from_millis(600), 9_000_000);
+        assert_eq!(clock.segment_starts(Timestamp::from_millis(2_000)), 10_400_000);
     }
 
     #[test]
