@@ -18,16 +18,16 @@ use cruvz_media::{
 fn play(fixture: &str, passes: usize) -> (Tracks, Vec<Frame>) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(fixture);
     let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut reader = Reader::open(Cursor::new(bytes), Limits::default()).unwrap();
+    let mut reader = Reader::open(Cursor::new(bytes), Limits::default()).expect("fixtures are sound");
     let tracks = reader.tracks().clone();
     let (mut line, mut frames) = (Loop::default(), Vec::new());
     for _ in 0..passes {
-        while let Some(mut frame) = reader.next_frame().unwrap() {
+        while let Some(mut frame) = reader.next_frame().expect("fixtures are sound") {
             line.place(&mut frame);
             frames.push(frame);
         }
         line.restart();
-        reader.rewind().unwrap();
+        reader.rewind().expect("fixtures are sound");
     }
     (tracks, frames)
 }
@@ -35,7 +35,7 @@ fn play(fixture: &str, passes: usize) -> (Tracks, Vec<Frame>) {
 /// Writes every file that the finished playlists name into a folder of the test's own.
 fn store(packager: &Packager, folder: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
-    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&folder).expect("the target folder can be written");
     let mut paths = vec!["index.m3u8".to_owned(), "main.m3u8".to_owned()];
     let mut stored = 0;
     while let Some(path) = paths.get(stored).cloned() {
@@ -45,12 +45,12 @@ fn store(packager: &Packager, folder: &str) -> PathBuf {
         assert_eq!(response.status, 200, "{path}");
         let body = response.body.concat();
         if path == "main.m3u8" {
-            let text = std::str::from_utf8(&body).unwrap();
+            let text = std::str::from_utf8(&body).expect("playlists are text");
             let map = text.lines().find_map(|line| line.strip_prefix("#EXT-X-MAP:URI=\"")?.strip_suffix('"'));
-            paths.push(map.unwrap().into());
+            paths.push(map.expect("there is an EXT-X-MAP").into());
             paths.extend(text.lines().filter(|line| !line.starts_with('#')).map(Into::into));
         }
-        fs::write(folder.join(&path), body).unwrap();
+        fs::write(folder.join(&path), body).expect("the target folder can be written");
         stored += 1;
     }
     folder
@@ -67,11 +67,17 @@ fn packets(playlist: &Path) -> BTreeMap<String, Vec<(usize, i64, i64)>> {
     let entries = "packet=codec_type,size,dts_time,pts_time";
     let output = run("ffprobe", &["-show_entries", entries, "-of", "csv=p=0"], playlist);
     let mut packets: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines().filter(|line| !line.is_empty()) {
+    for line in
+        String::from_utf8(output.stdout).expect("ffprobe writes text").lines().filter(|line| !line.is_empty())
+    {
         let fields: Vec<_> = line.trim_end_matches(',').split(',').collect();
         let [kind, pts, dts, size] = fields[..] else { panic!("{line}") };
-        let micros = |time: &str| (time.parse::<f64>().unwrap() * 1e6).round() as i64;
-        packets.entry(kind.into()).or_default().push((size.parse().unwrap(), micros(dts), micros(pts)));
+        let micros = |time: &str| (time.parse::<f64>().expect("a time") * 1e6).round() as i64;
+        packets.entry(kind.into()).or_default().push((
+            size.parse().expect("a size"),
+            micros(dts),
+            micros(pts),
+        ));
     }
     packets
 }
@@ -80,7 +86,7 @@ fn packets(playlist: &Path) -> BTreeMap<String, Vec<(usize, i64, i64)>> {
 fn assert_played(fixture: &str) {
     let (tracks, frames) = play(fixture, 6);
     let config = Config { window_segments: 1_000, segment_target_ms: 1_000, ..Config::new("r1") };
-    let mut packager = Packager::new(config).unwrap();
+    let mut packager = Packager::new(config).expect("the settings are valid");
     for frame in &frames {
         packager.write(&tracks, frame, 1_700_000_000_000_000 + frame.dts.as_micros());
     }
