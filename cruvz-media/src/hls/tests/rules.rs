@@ -91,7 +91,7 @@ impl Viewer {
     /// The body behind `uri`; every eighth poll looks whether it is still the same.
     fn fetch(&mut self, packager: &Packager, uri: &str) -> Vec<u8> {
         if let Some(known) = self.bodies.get(uri) {
-            assert!(self.polls % 8 != 0 || *known == media(packager, uri), "{uri} changed");
+            assert!(!self.polls.is_multiple_of(8) || *known == media(packager, uri), "{uri} changed");
             return known.clone();
         }
         let body = media(packager, uri);
