@@ -111,6 +111,11 @@ fn a_peer_that_asks_and_does_not_read_is_cut_off() {
     let mut client = RawClient::playing(ServerConfig::default());
     let flood: Vec<u8> = ping.iter().copied().cycle().take(ping.len() * 10_000).collect();
     assert_eq!(client.server.receive(&flood), Err(Error::TooMuchUnsent(65_536)));
+    let call = command(0, "FCPublish", 2.0, vec![]);
+    let calls: Vec<u8> = call.iter().copied().cycle().take(call.len() * 2_000).collect();
+    let mut client = RawClient::connected(ServerConfig::default());
+    assert_eq!(client.server.receive(&calls), Err(Error::TooMuchUnsent(65_536)));
+
     let mut client = RawClient::playing(ServerConfig::default());
     for piece in flood.chunks(1_800) {
         client.send_bytes(piece).unwrap();

@@ -153,6 +153,18 @@ fn a_publication_ends_by_either_side() {
 }
 
 #[test]
+fn media_that_waits_to_be_sent_is_no_unread_answer() {
+    let mut wire = Wire::start(Role::Publish, URL);
+    wire.client.send(MediaKind::Video, 0, &[&[0x17; 500_000]]).unwrap();
+    let ping = MessageHeader { csid: 2, timestamp_ms: 0, kind: kind::USER_CONTROL, stream_id: 0 };
+    for _ in 0..2 {
+        wire.client.receive(&chunks(ping, &[0, 6, 0, 0, 0, 1])).unwrap();
+    }
+    wire.run(|_, _| {});
+    assert_eq!(wire.server_events.len(), 1);
+}
+
+#[test]
 fn a_drain_asks_clients_that_understand_to_reconnect() {
     let mut wire = Wire::start(Role::Publish, URL);
     assert!(wire.server.request_reconnect(Some("rtmp://other/live"), "draining"));

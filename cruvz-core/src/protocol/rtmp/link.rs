@@ -20,7 +20,9 @@ pub(super) struct Link {
     reader: ChunkReader,
     out: BytesMut,
     out_chunk_size: u32,
-    unsent_bytes: usize,
+    /// Bytes of answers in `out`; media of our own is not counted.
+    unsent: usize,
+    unsent_limit: usize,
     /// Bytes after which the peer wants an acknowledgement.
     window: u32,
     /// The peer's Set Peer Bandwidth that was answered last.
@@ -34,7 +36,8 @@ impl Link {
             reader: ChunkReader::new(limits),
             out: BytesMut::new(),
             out_chunk_size: INITIAL_CHUNK_SIZE,
-            unsent_bytes: limits.unsent_bytes,
+            unsent: 0,
+            unsent_limit: limits.unsent_bytes,
             window,
             bandwidth: 0,
             acknowledged: 0,
@@ -56,12 +59,19 @@ impl Link {
 
     /// Takes what is to be sent: whole messages, and no memory stays behind.
     pub(super) fn take_out(&mut self) -> Option<Bytes> {
+        self.unsent = 0;
         (!self.out.is_empty()).then(|| mem::take(&mut self.out).freeze())
     }
 
     /// The next message from `input` that is not for this layer.
+    ///
+    /// # Errors
+    /// Besides those of the chunks: [`Error::TooMuchUnsent`], judged before each message.
     pub(super) fn read(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Error> {
         while let Some(message) = self.reader.read(input)? {
+            if self.unsent > self.unsent_limit {
+                return Err(Error::TooMuchUnsent(self.unsent_limit));
+            }
             if let Some(message) = self.control(message)? {
                 return Ok(Some(message));
             }
@@ -91,10 +101,7 @@ impl Link {
             },
             _ => return Ok(Some(message)),
         }
-        match self.out.len() > self.unsent_bytes {
-            true => Err(Error::TooMuchUnsent(self.unsent_bytes)),
-            false => Ok(None),
-        }
+        Ok(None)
     }
 
     /// Acknowledges all bytes received so far, modulo 2^32, once enough have come (§5.4.3).
@@ -144,8 +151,10 @@ impl Link {
     /// Appends a message of ours. Its header and chunk size are always valid, and commands are far below the
     /// longest message.
     fn send(&mut self, header: &MessageHeader, parts: &[&[u8]]) {
+        let before = self.out.len();
         let sent = write_message(&mut self.out, header, parts, self.out_chunk_size);
         debug_assert_eq!(sent, Ok(()));
+        self.unsent += self.out.len() - before;
     }
 
     /// Appends a media message, whose length the caller decides.
