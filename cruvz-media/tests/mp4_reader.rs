@@ -8,8 +8,16 @@ use cruvz_media::{
 };
 use proptest::prelude::*;
 
-const FIXTURES: [(&str, Codec, Codec); 2] =
-    [("avc-aac", Codec::H264, Codec::Aac), ("avc-aac-fragmented", Codec::H264, Codec::Aac)];
+const FIXTURES: [(&str, Codec, Codec); 8] = [
+    ("av1-opus-fragmented", Codec::Av1, Codec::Opus),
+    ("avc-aac", Codec::H264, Codec::Aac),
+    ("avc-aac-fragmented", Codec::H264, Codec::Aac),
+    ("avc-aac-quicktime", Codec::H264, Codec::Aac),
+    ("avc-ac3-negative", Codec::H264, Codec::Ac3),
+    ("hevc-eac3-cmaf", Codec::H265, Codec::Eac3),
+    ("hevc-mp3", Codec::H265, Codec::Mp3),
+    ("vp9-flac", Codec::Vp9, Codec::Flac),
+];
 
 fn fixture(file: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mp4").join(file);

@@ -153,3 +153,86 @@ fn descriptor(data: &mut Bytes, tag: u8) -> Result<Bytes, Error> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stereo AAC of 48 kHz.
+    const AAC: [u8; 2] = [0x11, 0x90];
+
+    fn boxed(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        [&(8 + body.len() as u32).to_be_bytes()[..], name, body].concat()
+    }
+
+    /// An `stsd` of one sound description with that version, fields of it, and boxes.
+    fn sound(name: &[u8; 4], version: u8, fields: usize, boxes: &[u8]) -> Bytes {
+        let mut entry = vec![0; 28];
+        (entry[9], entry[17]) = (version, 1);
+        entry[24..26].copy_from_slice(&22_050_u16.to_be_bytes());
+        entry.extend(vec![0; fields]);
+        entry.extend_from_slice(boxes);
+        [&[0, 0, 0, 0, 0, 0, 0, 1][..], &boxed(name, &entry)].concat().into()
+    }
+
+    /// An `esds` with these stream flags and what follows from them, and the record of `object_type`.
+    fn esds(flags: &[u8], object_type: u8, record: &[u8]) -> Vec<u8> {
+        let specific = [&[5, record.len() as u8], record].concat();
+        let decoder = [&[object_type][..], &[0; 12], &specific].concat();
+        let stream = [&[0, 1][..], flags, &[4, 0x80, decoder.len() as u8], &decoder].concat();
+        boxed(b"esds", &[&[0, 0, 0, 0, 3, 0x80, 0x80, 0x80, stream.len() as u8][..], &stream].concat())
+    }
+
+    fn codec_of(stsd: &Bytes) -> Option<Codec> {
+        parse(stsd, 1).unwrap().map(|description| description.params.codec)
+    }
+
+    #[test]
+    fn elementary_streams_may_depend_have_a_url_and_a_clock() {
+        for flags in [
+            &[0][..],
+            &[0x80, 0, 7],
+            &[0x40, 3, b'u', b'r', b'l'],
+            &[0x20, 0, 9],
+            &[0xe0, 0, 7, 1, b'u', 0, 9],
+        ] {
+            let found = codec_of(&sound(b"mp4a", 0, 0, &esds(flags, 0x40, &AAC)));
+            assert_eq!(found, Some(Codec::Aac), "{flags:02x?}");
+        }
+    }
+
+    #[test]
+    fn object_types_tell_the_codec() {
+        let of = |object_type| codec_of(&sound(b"mp4a", 0, 0, &esds(&[0], object_type, &AAC)));
+        assert_eq!([0x66, 0x67, 0x68].map(of), [Some(Codec::Aac); 3]);
+        assert_eq!([0x69, 0x6b].map(of), [Some(Codec::Mp3); 2]);
+        assert_eq!(of(0xdd), None, "Vorbis");
+    }
+
+    #[test]
+    fn quicktime_puts_the_record_behind_more_fields_and_in_a_wave() {
+        let esds = esds(&[0], 0x40, &AAC);
+        for (version, fields) in [(1, 16), (2, 36)] {
+            for boxes in [esds.clone(), boxed(b"wave", &[boxed(b"frma", b"mp4a"), esds.clone()].concat())] {
+                assert_eq!(codec_of(&sound(b"mp4a", version, fields, &boxes)), Some(Codec::Aac), "{version}");
+            }
+        }
+        assert!(matches!(parse(&sound(b"mp4a", 1, 16, &[]), 1), Err(Error::Missing(_))));
+    }
+
+    #[test]
+    fn mp3_is_described_by_its_entry() {
+        let description = parse(&sound(b".mp3", 0, 0, &[]), 1).unwrap().unwrap();
+        let audio = description.params.audio().unwrap();
+        assert_eq!((audio.sample_rate_hz, audio.channels), (22_050, 1));
+    }
+
+    #[test]
+    fn unknown_codecs_are_no_error_and_broken_records_are() {
+        assert_eq!(codec_of(&sound(b"alac", 0, 0, &[])), None);
+        let refused = parse(&sound(b"mp4a", 0, 0, &esds(&[0], 0x40, &[])), 9).unwrap_err();
+        assert!(refused.to_string().starts_with("track 9: "), "{refused}");
+        assert!(matches!(parse(&Bytes::from_static(&[0; 8]), 1), Err(Error::Missing(_))));
+        assert!(matches!(parse(&Bytes::from_static(&[0; 7]), 1), Err(Error::Truncated { .. })));
+    }
+}

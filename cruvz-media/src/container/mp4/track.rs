@@ -143,7 +143,8 @@ fn timescale(mdia: &Bytes) -> Result<Timescale, Error> {
 }
 
 /// By how many ticks the edit list (elst, §8.6.6) moves the track: empty edits delay it, and the first other edit
-/// says which moment of the media comes first. Later edits are not applied.
+/// says which moment of the media comes first. What lies before that moment comes before zero and is played as well:
+/// a live viewer cannot be told to decode without showing. Later edits are not applied.
 fn edit(trak: &Bytes, timescale: Timescale, movie_timescale: u32) -> Result<i64, Error> {
     let Some(edts) = boxes::find(trak, b"edts")? else { return Ok(0) };
     let Some(mut elst) = boxes::find(&edts, b"elst")? else { return Ok(0) };
@@ -157,11 +158,58 @@ fn edit(trak: &Bytes, timescale: Timescale, movie_timescale: u32) -> Result<i64,
         };
         elst.try_get_u32()?; // rate
         if media_time >= 0 {
-            let delay = u128::from(delay) * u128::from(timescale.hz()) / u128::from(movie_timescale.max(1));
+            let movie_hz = u128::from(movie_timescale.max(1));
+            let delay = (u128::from(delay) * u128::from(timescale.hz()) + movie_hz / 2) / movie_hz;
             let delay = i64::try_from(delay).map_err(|_| Error::Time(u64::MAX))?;
             return Ok(delay.saturating_sub(media_time));
         }
         delay = delay.saturating_add(duration);
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A `trak` with an edit list of version 0 or 1, of (duration, media time).
+    fn trak(version: u8, edits: &[(u32, i32)]) -> Bytes {
+        let mut elst = vec![version, 0, 0, 0];
+        elst.extend((edits.len() as u32).to_be_bytes());
+        for &(duration, media_time) in edits {
+            if version == 0 {
+                elst.extend(duration.to_be_bytes());
+                elst.extend(media_time.to_be_bytes());
+            } else {
+                elst.extend(u64::from(duration).to_be_bytes());
+                elst.extend(i64::from(media_time).to_be_bytes());
+            }
+            elst.extend([0, 1, 0, 0]);
+        }
+        let boxed =
+            |name: &[u8; 4], body: &[u8]| [&(8 + body.len() as u32).to_be_bytes()[..], name, body].concat();
+        boxed(b"edts", &boxed(b"elst", &elst)).into()
+    }
+
+    #[test]
+    fn edits_delay_and_shift_a_track() {
+        let edit = |edits: &[(u32, i32)]| {
+            [0, 1].map(|version| edit(&trak(version, edits), Timescale::MPEG, 600).unwrap())
+        };
+        assert_eq!(edit(&[(6_000, 1_024)]), [-1_024; 2]);
+        assert_eq!(edit(&[(300, -1), (6_000, 0)]), [45_000; 2]);
+        assert_eq!(edit(&[(300, -1), (300, -1), (6_000, 3_000), (1, 9)]), [87_000; 2]);
+        assert_eq!(edit(&[(300, -1)]), [0; 2], "no media at all");
+        assert_eq!(edit(&[]), [0; 2]);
+    }
+
+    #[test]
+    fn an_edit_list_that_claims_more_than_it_has_is_refused() {
+        let mut cut = trak(0, &[(300, -1), (6_000, 0)]).to_vec();
+        cut.truncate(cut.len() - 12);
+        let length = cut.len() as u32;
+        cut[..4].copy_from_slice(&length.to_be_bytes());
+        cut[8..12].copy_from_slice(&(length - 8).to_be_bytes());
+        assert!(matches!(edit(&cut.into(), Timescale::MPEG, 600), Err(Error::Truncated { .. })));
+    }
 }
