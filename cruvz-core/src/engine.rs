@@ -14,13 +14,15 @@ use crate::{
     Authorizer, EngineConfig, Error, ErrorKind, Events, FilePlayback, FileSource, LiveStream, Protocol,
     Publisher, Result, Role, SessionId, SessionInfo, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
-    egress::{fanout::Fanout, flv::Flv, rtmp},
+    egress::{self, fanout::Fanout, flv::Flv, rtmp},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::hls::Hls,
+    protocol::rtmp::{Url, UrlError},
     runtime::{
         clock::Clock,
         context::Context,
+        remote::{self, Job, Remote},
         shutdown::{Stop, Stopped},
         socket,
     },
@@ -196,6 +198,32 @@ impl Engine {
         &self.0.context.config
     }
 
+    /// Sends a stream to another server, `rtmp://` or `rtmps://`, whenever it is live, again and again until it is stopped.
+    /// Nothing that happens there touches the source.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> cruvz_core::Result<()> {
+    /// # let engine = cruvz_core::Engine::builder().start().await?;
+    /// let push = engine.push("live/cam".parse()?, "rtmp://127.0.0.1/live2/secret")?;
+    /// println!("{} {:?}", push.target(), push.state());
+    /// push.stop();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that is none of RTMP.
+    pub fn push(&self, name: StreamName, url: &str) -> Result<Remote> {
+        Ok(Job::start(&self.0.context, name, parse_url(url)?, Role::Push, egress::push::attempt))
+    }
+
+    /// Brings a stream of another server here, `rtmp://` or `rtmps://`, again and again until it is stopped.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that is none of RTMP.
+    pub fn pull(&self, name: StreamName, url: &str) -> Result<Remote> {
+        Ok(Job::start(&self.0.context, name, parse_url(url)?, Role::Pull, ingest::pull::attempt))
+    }
+
     /// FLV over HTTP and WebSocket, for any HTTP framework to mount.
     pub fn flv(&self) -> Flv {
         Flv::new(self.0.context.clone())
@@ -256,6 +284,7 @@ pub struct EngineBuilder {
     authorizer: Arc<dyn Authorizer>,
     rtmp: Option<String>,
     rtmps: Option<(String, TlsConfig)>,
+    trust_pem: Vec<u8>,
 }
 
 impl Default for EngineBuilder {
@@ -265,6 +294,7 @@ impl Default for EngineBuilder {
             authorizer: Arc::new(PublishFromLoopback),
             rtmp: None,
             rtmps: None,
+            trust_pem: Vec::new(),
         }
     }
 }
@@ -307,13 +337,20 @@ impl EngineBuilder {
         self
     }
 
+    /// Believes servers with these certificates (PEM) too when pushing or pulling over TLS, beside the usual authorities.
+    #[must_use]
+    pub fn trust(mut self, certificates_pem: impl Into<Vec<u8>>) -> Self {
+        self.trust_pem = certificates_pem.into();
+        self
+    }
+
     /// Starts the engine on the current tokio runtime.
     ///
     /// # Errors
     /// `InvalidArgument` for an address that is none; `Io` when it cannot be listened on.
     pub async fn start(self) -> Result<Engine> {
         let (stop, stopped) = Stop::new();
-        let context = Context::start(self.config, self.authorizer, stopped);
+        let context = Context::start(self.config, self.authorizer, remote::trust(&self.trust_pem)?, stopped);
         let config = Arc::new(rtmp::server_config());
         let acceptor = self.rtmps.as_ref().map(|(_, tls)| tls.acceptor()).transpose()?;
         let plain = self.rtmp.map(|addr| (Protocol::Rtmp, addr, None));
@@ -334,7 +371,12 @@ impl EngineBuilder {
 }
 
 impl Context {
-    fn start(config: EngineConfig, authorizer: Arc<dyn Authorizer>, stopped: Stopped) -> Self {
+    fn start(
+        config: EngineConfig,
+        authorizer: Arc<dyn Authorizer>,
+        trust: Arc<tokio_rustls::rustls::ClientConfig>,
+        stopped: Stopped,
+    ) -> Self {
         let clock = Clock::start();
         let runtime = tokio::runtime::Handle::current();
         let events = EventSink::new(config.event_capacity);
@@ -345,8 +387,13 @@ impl Context {
         let hub = Hub::new(clock, config.hub.clone(), config.egress.clone(), events.clone(), runtime.clone());
         let fanout = Fanout::new(clock, config.egress.clone(), events.clone(), runtime.clone());
         let (config, gate) = (Arc::new(config), Arc::new(gate));
-        Self { clock, config, events, totals, gate, hub, fanout, runtime, stopped }
+        Self { clock, config, events, totals, gate, hub, fanout, runtime, trust, stopped }
     }
+}
+
+fn parse_url(url: &str) -> Result<Url> {
+    url.parse()
+        .map_err(|error: UrlError| Error::new(ErrorKind::InvalidArgument, "no RTMP URL").with_source(error))
 }
 
 fn bind(protocol: Protocol, addr: &str) -> Result<TcpListener> {

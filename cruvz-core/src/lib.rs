@@ -45,6 +45,7 @@ pub use crate::{
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,
     package::hls::{Hls, HlsRequest, HlsResponse},
+    runtime::remote::{Remote, RemoteState},
     session::{
         Protocol, Role, SessionId, SessionInfo,
         access::{AccessRequest, Action, Authorizer, Decision, StreamKey},

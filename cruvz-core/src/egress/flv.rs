@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use super::{
     cursor::Cursor,
     fanout::{Peer, Viewer},
-    tags::TagEncoder,
+    tags::{TagEncoder, WriteTag},
     websocket::{self, ClientFrames},
 };
 use crate::{
@@ -23,10 +23,12 @@ use crate::{
     session::OpenSession,
 };
 
-const FLV: WireFormat =
-    WireFormat { name: "flv", encoder: || Box::new(TagEncoder::new(put_tag)) as Box<dyn WireEncoder> };
-const WS_FLV: WireFormat =
-    WireFormat { name: "ws_flv", encoder: || Box::new(TagEncoder::new(put_ws_tag)) as Box<dyn WireEncoder> };
+const FLV: WireFormat = WireFormat { name: "flv", encoder: || encoder(put_tag) };
+const WS_FLV: WireFormat = WireFormat { name: "ws_flv", encoder: || encoder(put_ws_tag) };
+
+fn encoder(write: WriteTag) -> Box<dyn WireEncoder> {
+    Box::new(TagEncoder::new(write, flv::MuxOptions::default()))
+}
 
 fn put_tag(tag: &flv::Tag, out: &mut BytesMut) {
     flv::file::put_tag(tag.kind, tag.timestamp_ms, &tag.header, &tag.payload, out);

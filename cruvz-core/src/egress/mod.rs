@@ -3,6 +3,7 @@
 pub(crate) mod cursor;
 pub(crate) mod fanout;
 pub mod flv;
+pub(crate) mod push;
 pub(crate) mod rtmp;
 pub(crate) mod tags;
 pub(crate) mod websocket;

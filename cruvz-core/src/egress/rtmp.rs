@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use cruvz_media::container::flv::{Tag, TagKind};
+use cruvz_media::container::flv::{MuxOptions, Tag, TagKind};
 
 use super::{fanout::Peer, tags::TagEncoder};
 use crate::{
@@ -19,23 +19,48 @@ use crate::{
 /// The chunk size that shared messages are cut with; every player is told it.
 pub(crate) const CHUNK_SIZE: u32 = 65_536;
 
-/// The wire format for the message stream `stream_id`. Players use stream 1 unless they asked for several.
+/// The wire format of players on the message stream `stream_id`: 1 unless they asked for several.
 pub(crate) fn format(stream_id: u32) -> Option<WireFormat> {
     const FORMATS: [WireFormat; 8] = [
-        on::<1>("rtmp"),
-        on::<2>("rtmp stream 2"),
-        on::<3>("rtmp stream 3"),
-        on::<4>("rtmp stream 4"),
-        on::<5>("rtmp stream 5"),
-        on::<6>("rtmp stream 6"),
-        on::<7>("rtmp stream 7"),
-        on::<8>("rtmp stream 8"),
+        player::<1>("rtmp"),
+        player::<2>("rtmp stream 2"),
+        player::<3>("rtmp stream 3"),
+        player::<4>("rtmp stream 4"),
+        player::<5>("rtmp stream 5"),
+        player::<6>("rtmp stream 6"),
+        player::<7>("rtmp stream 7"),
+        player::<8>("rtmp stream 8"),
     ];
-    FORMATS.get(usize::try_from(stream_id).ok()?.checked_sub(1)?).copied()
+    pick(&FORMATS, stream_id)
 }
 
-const fn on<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
-    let encoder = || Box::new(TagEncoder::new(put_message::<STREAM_ID>)) as Box<dyn WireEncoder>;
+/// The wire format of servers we publish to on the message stream `stream_id`.
+pub(crate) fn publish_format(stream_id: u32) -> Option<WireFormat> {
+    const FORMATS: [WireFormat; 4] = [
+        server::<1>("rtmp publish"),
+        server::<2>("rtmp publish stream 2"),
+        server::<3>("rtmp publish stream 3"),
+        server::<4>("rtmp publish stream 4"),
+    ];
+    pick(&FORMATS, stream_id)
+}
+
+fn pick(formats: &[WireFormat], stream_id: u32) -> Option<WireFormat> {
+    formats.get(usize::try_from(stream_id).ok()?.checked_sub(1)?).copied()
+}
+
+const fn player<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
+    let encoder = || -> Box<dyn WireEncoder> {
+        Box::new(TagEncoder::new(put_message::<STREAM_ID>, MuxOptions::default()))
+    };
+    WireFormat { name, encoder }
+}
+
+const fn server<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
+    let encoder = || -> Box<dyn WireEncoder> {
+        let options = MuxOptions { set_data_frame: true, ..MuxOptions::default() };
+        Box::new(TagEncoder::new(put_message::<STREAM_ID>, options))
+    };
     WireFormat { name, encoder }
 }
 

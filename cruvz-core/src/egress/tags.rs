@@ -18,19 +18,20 @@ pub(crate) struct TagEncoder {
     /// The publisher's own `onMetaData`.
     metadata: Option<Bytes>,
     write: WriteTag,
+    options: MuxOptions,
 }
 
 impl TagEncoder {
-    pub(crate) fn new(write: WriteTag) -> Self {
+    pub(crate) fn new(write: WriteTag, options: MuxOptions) -> Self {
         let tracks = Tracks::empty();
-        let muxer = Muxer::new(&tracks, MuxOptions::default());
-        Self { tracks, muxer, metadata: None, write }
+        let muxer = Muxer::new(&tracks, options);
+        Self { tracks, muxer, metadata: None, write, options }
     }
 
     fn update(&mut self, tracks: &Tracks) {
         if !self.tracks.same(tracks) {
             self.tracks = tracks.clone();
-            self.muxer = Muxer::new(tracks, MuxOptions::default());
+            self.muxer = Muxer::new(tracks, self.options);
         }
     }
 }

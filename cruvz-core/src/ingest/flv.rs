@@ -1,75 +1,67 @@
-//! Tag bodies into a publisher: what RTMP publishers, RTMP pulls and FLV files have in common.
-
-use std::collections::HashMap;
+//! Tag bodies into a publisher: what RTMP publishers and RTMP pulls have in common.
 
 use bytes::Bytes;
 use cruvz_media::{
-    Frame, Timescale, Timestamp, TrackId, TrackKind, Tracks, codec,
-    container::flv::{Demuxer, Error, Event, TagKind},
-    time::{AudioClock, Unwrapper},
+    container::flv::{self, Demuxer, TagKind},
+    time::{ExactAudio, Unwrapper},
 };
 
-/// Turns tag bodies into frames with exact, unwrapped times.
+use crate::{
+    Error, Publisher,
+    protocol::rtmp::{MediaKind, MediaMessage},
+};
+
+/// A publisher and what turns its messages into frames with exact, unwrapped times.
 #[derive(Debug)]
-pub(crate) struct TagSource {
+pub(crate) struct Feed {
+    pub(crate) publisher: Publisher,
     demuxer: Demuxer,
     clock: Unwrapper,
-    audio: HashMap<TrackId, AudioClock>,
-    tracks: Tracks,
+    exact: ExactAudio,
+    /// Whether a message that could not be used was logged.
+    complained: bool,
 }
 
-/// What came of a tag.
-#[derive(Debug)]
-pub(crate) enum Item {
-    Tracks(Tracks),
-    Frame(Frame),
-}
-
-impl TagSource {
-    pub(crate) fn new() -> Self {
-        Self {
-            demuxer: Demuxer::default(),
-            clock: Unwrapper::RTMP,
-            audio: HashMap::new(),
-            tracks: Tracks::empty(),
-        }
+impl Feed {
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        let (demuxer, exact) = (Demuxer::default(), ExactAudio::default());
+        Self { publisher, demuxer, clock: Unwrapper::RTMP, exact, complained: false }
     }
 
-    /// Takes a tag body; [`Self::next`] says what came of it.
+    /// Takes a message; readers learn of its frames at the publisher's next flush. One that cannot be used is counted and
+    /// passed over.
     ///
     /// # Errors
-    /// What was refused of it. The next tag may be fine.
-    pub(crate) fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: Bytes) -> Result<(), Error> {
+    /// As [`Publisher::append`].
+    pub(crate) fn append(&mut self, message: MediaMessage) -> Result<(), Error> {
+        let kind = match message.kind {
+            MediaKind::Audio => TagKind::Audio,
+            MediaKind::Video => TagKind::Video,
+            MediaKind::Data => TagKind::Script,
+        };
+        if let Err(error) = self.tag(kind, message.timestamp_ms, message.payload) {
+            self.publisher.dropped();
+            if !std::mem::replace(&mut self.complained, true) {
+                let session = self.publisher.session();
+                let (id, stream) = (session.id.0, &session.stream);
+                tracing::warn!(session = id, %stream, %error, "a message cannot be used; more like it are only counted");
+            }
+        }
+        while let Some(event) = self.demuxer.next_event() {
+            match event {
+                flv::Event::Tracks(tracks) => self.publisher.set_tracks(self.exact.tracks(&tracks)),
+                flv::Event::Frame(mut frame) => {
+                    self.exact.place(&mut frame);
+                    self.publisher.append(frame)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, kind: TagKind, timestamp_ms: u32, body: Bytes) -> Result<(), flv::Error> {
         let at = self.clock.unwrap(u64::from(timestamp_ms));
         self.demuxer.tag(kind, at, body)
-    }
-
-    pub(crate) fn next(&mut self) -> Option<Item> {
-        loop {
-            return match self.demuxer.next_event()? {
-                Event::Tracks(tracks) => {
-                    self.tracks = tracks.clone();
-                    Some(Item::Tracks(tracks))
-                }
-                Event::Frame(frame) => Some(Item::Frame(self.exact(frame))),
-                _ => continue,
-            };
-        }
-    }
-
-    /// An audio frame's time was rounded to milliseconds; counting samples gives it back.
-    fn exact(&mut self, mut frame: Frame) -> Frame {
-        let Some(track) = self.tracks.by_id(frame.track).filter(|track| track.kind() == TrackKind::Audio)
-        else {
-            return frame;
-        };
-        let rate = track.params.audio().and_then(|audio| Timescale::new(audio.sample_rate_hz));
-        let samples = codec::samples(&track.params, &frame.payload);
-        if let (Some(rate), Some(samples)) = (rate, samples) {
-            let clock = self.audio.entry(frame.track).or_insert_with(|| AudioClock::new(rate));
-            let at: Timestamp = clock.place(frame.dts, samples);
-            (frame.pts, frame.dts) = (at, at);
-        }
-        frame
     }
 }

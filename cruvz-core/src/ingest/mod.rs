@@ -2,5 +2,6 @@
 
 pub mod file;
 pub(crate) mod flv;
+pub(crate) mod pull;
 pub(crate) mod rtmp;
 pub mod tcp;

@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use cruvz_media::{Tracks, container::flv::TagKind};
+use cruvz_media::Tracks;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -12,7 +12,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    flv::{Item, TagSource},
+    flv::Feed,
     tcp::{self, Pending, Transport},
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
         rtmp::{RtmpPeer, format, transmit},
     },
     protocol::rtmp::{
-        MediaKind, MediaMessage, Params, ServerConnection, code,
+        Params, ServerConnection, code,
         server::{Event, PlayRequest, PublishRequest, ServerConfig},
     },
     runtime::context::Context,
@@ -220,10 +220,10 @@ impl<T: Transport> Connection<T> {
         };
         self.rtmp.accept_publish()?;
         self.pending = None;
-        let mut publication = Publication { publisher, source: TagSource::new(), complained: false };
-        match self.receive_media(&mut publication).await {
+        let mut feed = Feed::new(publisher);
+        match self.receive_media(&mut feed).await {
             Ok(()) => {
-                publication.publisher.finish("publisher stopped");
+                feed.publisher.finish("publisher stopped");
                 Ok(())
             }
             Err(over) => {
@@ -231,7 +231,7 @@ impl<T: Transport> Connection<T> {
                     self.rtmp.end(code::UNPUBLISH_SUCCESS, reason);
                     let _ = self.send().await;
                 }
-                publication.publisher.session_mut().because(over.to_string());
+                feed.publisher.session_mut().because(over.to_string());
                 Err(over)
             }
         }
@@ -247,15 +247,17 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Reads media until the peer unpublishes.
-    async fn receive_media(&mut self, publication: &mut Publication) -> Result<(), Over> {
-        let session = Arc::clone(publication.publisher.session());
+    async fn receive_media(&mut self, feed: &mut Feed) -> Result<(), Over> {
+        let session = Arc::clone(feed.publisher.session());
         let ended = session.wait_end();
         tokio::pin!(ended);
         let mut asked_to_go = false;
         loop {
             while let Some(event) = self.rtmp.poll_event() {
                 match event {
-                    Event::Message(message) => publication.take(message)?,
+                    Event::Message(message) => {
+                        feed.append(message).map_err(|error| Over::Ended(error.to_string().into()))?
+                    }
                     Event::PublishStopped { .. } => return Ok(()),
                     Event::PublishRequested(_) => {
                         self.rtmp.reject_publish(code::PUBLISH_DENIED, "one stream per connection")?;
@@ -266,7 +268,7 @@ impl<T: Transport> Connection<T> {
                     _ => {}
                 }
             }
-            publication.publisher.flush();
+            feed.publisher.flush();
             if self.peer.context.gate.is_draining() && !std::mem::replace(&mut asked_to_go, true) {
                 self.rtmp.request_reconnect(None, "the server is shutting down");
             }
@@ -361,40 +363,6 @@ enum Failed {
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
         Self::Refused(error)
-    }
-}
-
-/// A publisher and what turns its messages into frames.
-struct Publication {
-    publisher: Publisher,
-    source: TagSource,
-    /// Whether a message that could not be used was logged.
-    complained: bool,
-}
-
-impl Publication {
-    fn take(&mut self, message: MediaMessage) -> Result<(), Over> {
-        let kind = match message.kind {
-            MediaKind::Audio => TagKind::Audio,
-            MediaKind::Video => TagKind::Video,
-            MediaKind::Data => TagKind::Script,
-        };
-        if let Err(error) = self.source.tag(kind, message.timestamp_ms, message.payload) {
-            self.publisher.dropped();
-            if !std::mem::replace(&mut self.complained, true) {
-                let session = self.publisher.session();
-                tracing::warn!(session = session.id.0, stream = %session.stream, %error, "a message cannot be used; more like it are only counted");
-            }
-        }
-        while let Some(item) = self.source.next() {
-            match item {
-                Item::Tracks(tracks) => self.publisher.set_tracks(tracks),
-                Item::Frame(frame) => {
-                    self.publisher.append(frame).map_err(|error| Over::Ended(error.to_string().into()))?;
-                }
-            }
-        }
-        Ok(())
     }
 }
 

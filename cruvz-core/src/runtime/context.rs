@@ -22,5 +22,7 @@ pub(crate) struct Context {
     pub(crate) hub: Hub,
     pub(crate) fanout: Fanout,
     pub(crate) runtime: tokio::runtime::Handle,
+    /// Which servers are believed when we connect over TLS.
+    pub(crate) trust: Arc<tokio_rustls::rustls::ClientConfig>,
     pub(crate) stopped: Stopped,
 }

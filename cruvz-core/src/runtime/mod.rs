@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub(crate) mod context;
+pub mod remote;
+pub(crate) mod rtmp_client;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
