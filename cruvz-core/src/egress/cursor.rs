@@ -61,17 +61,17 @@ impl Cursor {
             if self.session.end_reason().is_some() {
                 return None;
             }
-            match self.log.next(self.next, self.lag_us, None) {
+            match self.log.next(self.next, self.lag_us) {
                 Next::Send { missed, .. } if missed > 0 && self.overflow == Overflow::Disconnect => {
                     self.session.because("too slow for this stream");
                     return None;
                 }
                 Next::Send { missed, configuration, window } => {
-                    self.next = Some(window.from + window.units.len() as u64);
+                    self.next = Some(window.end());
                     self.count(missed);
-                    let bytes = match (&configuration, &window.joined) {
-                        (None, Some(joined)) => joined.clone(),
-                        _ => concat(configuration.iter().chain(&window.units)),
+                    let bytes = match (&configuration, window.pieces()) {
+                        (None, [piece]) => piece.clone(),
+                        (_, pieces) => concat(configuration.iter().chain(pieces)),
                     };
                     self.session.sent(bytes.len(), window.units.len() as u64);
                     return Some(bytes);

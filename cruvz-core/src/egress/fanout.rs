@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
     time::Duration,
@@ -40,6 +40,9 @@ const SHARD_VIEWERS: usize = 1024;
 const TICK: Duration = Duration::from_millis(500);
 /// Pieces in one write: the rest of a unit, control bytes, configuration and a window.
 const PIECES: usize = 80;
+/// How often, while there is something to send, viewers are asked whether they said anything. They rarely do, and asking costs
+/// as much as a tenth of sending.
+const LISTEN: Duration = Duration::from_millis(100);
 /// What one look at a readable socket takes at most.
 const READ_BYTES: usize = 4096;
 /// Skips within [`SKIP_WINDOW`] after which a viewer is told to go: it cannot carry the stream.
@@ -128,10 +131,16 @@ impl Fanout {
 /// The viewers of one log that one task serves.
 struct Shard {
     log: Arc<WireLog>,
+    lag_us: i64,
     shared: Arc<Shared>,
     joining: Mutex<Vec<Seat>>,
     seats: Mutex<Seats>,
     viewers: AtomicUsize,
+    gather: Duration,
+    /// Whether the task sleeps until the gathering time has passed, and need not be woken before.
+    gathering: AtomicBool,
+    /// Whether the task was woken because the log grew.
+    grown: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -140,8 +149,15 @@ struct Seats {
     /// The window most viewers were at, kept while flushing.
     window: Option<Arc<Window>>,
     last_flush: Duration,
-    /// Whether something is owed that waits for the gathering time.
-    owed: bool,
+    last_listen: Duration,
+}
+
+/// What a viewer is owed.
+enum Owed {
+    Window(Arc<Window>),
+    Nothing,
+    /// Its place or its state changed.
+    LookAgain,
 }
 
 struct Seat {
@@ -171,19 +187,33 @@ impl Listener for Shard {
             }
             return;
         }
-        self.wake();
+        self.grown.store(true, Relaxed);
+        if !self.gathering.load(Relaxed) {
+            self.wake();
+        }
     }
 }
 
 impl Shard {
     fn new(log: Arc<WireLog>, shared: Arc<Shared>) -> Self {
-        let seats = Seats { seats: Vec::new(), window: None, last_flush: Duration::ZERO, owed: false };
+        let seats = Seats {
+            seats: Vec::new(),
+            window: None,
+            last_flush: Duration::ZERO,
+            last_listen: Duration::ZERO,
+        };
+        let gather_ms = shared.config.gather_ms;
+        let lag_us = i64::try_from(shared.config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
         Self {
             log,
+            lag_us,
             shared,
             joining: Mutex::default(),
             seats: Mutex::new(seats),
             viewers: AtomicUsize::new(0),
+            gather: Duration::from_millis(gather_ms),
+            gathering: AtomicBool::new(false),
+            grown: AtomicBool::new(false),
             waker: Mutex::new(None),
         }
     }
@@ -213,17 +243,17 @@ impl Shard {
             let _ = tick.as_mut().poll(cx);
             self.look_after(seats, now);
         }
-        self.poll_sockets(seats, cx, now);
-        let gather_for = Duration::from_millis(self.shared.config.gather_ms);
-        let due = seats.last_flush + gather_for;
-        if gather_for.is_zero() || now >= due || seats.seats.len() <= SMALL_AUDIENCE {
-            while self.flush(seats, now) && self.poll_sockets(seats, cx, now) {}
-        } else if !seats.owed {
-            seats.owed = true;
-            gather.as_mut().reset(self.shared.clock.instant(due));
+        if !self.grown.swap(false, Relaxed) || ticked || now.saturating_sub(seats.last_listen) >= LISTEN {
+            seats.last_listen = now;
+            self.listen(seats, cx);
         }
-        if seats.owed && gather.as_mut().poll(cx).is_ready() {
-            while self.flush(seats, now) && self.poll_sockets(seats, cx, now) {}
+        self.poll_blocked(seats, cx);
+        if self.may_flush(seats, now) {
+            while self.flush(seats, now) && self.poll_blocked(seats, cx) {}
+        } else if !self.gathering.swap(true, Relaxed) {
+            gather.as_mut().reset(self.shared.clock.instant(seats.last_flush + self.gather));
+            // Registers the timer; it cannot have run out yet.
+            let _ = gather.as_mut().poll(cx);
         }
         if !seats.seats.is_empty() {
             return Poll::Pending;
@@ -237,39 +267,43 @@ impl Shard {
         Poll::Ready(())
     }
 
-    /// Waits, on behalf of all, for sockets that can be written again and for what viewers say. Whether one became writable.
-    fn poll_sockets(&self, seats: &mut Seats, cx: &mut Context<'_>, now: Duration) -> bool {
+    /// Whether what viewers are owed is sent now, rather than gathered with what comes next.
+    fn may_flush(&self, seats: &Seats, now: Duration) -> bool {
+        now >= seats.last_flush + self.gather || seats.seats.len() <= SMALL_AUDIENCE
+    }
+
+    /// Waits, on behalf of all, for sockets that can be written again. Whether one can.
+    fn poll_blocked(&self, seats: &mut Seats, cx: &mut Context<'_>) -> bool {
         let mut writable = false;
-        let mut gone = false;
         for seat in &mut seats.seats {
             if seat.blocked_since.is_some() && seat.socket.poll_write_ready(cx).is_ready() {
                 seat.blocked_since = None;
                 writable = true;
             }
+        }
+        writable
+    }
+
+    /// Takes what viewers said, and waits, on behalf of all, for what they say next.
+    fn listen(&self, seats: &mut Seats, cx: &mut Context<'_>) {
+        let mut gone = false;
+        for seat in &mut seats.seats {
             while seat.ending.is_none() && seat.socket.poll_read_ready(cx).is_ready() {
-                match seat.read() {
-                    Ok(true) => writable |= !seat.pending.is_empty(),
-                    Ok(false) => {}
-                    Err(reason) => {
-                        seat.session.because(reason);
-                        seat.pending.clear();
-                        seat.ending = Some("".into());
-                        gone = true;
-                    }
+                if let Err(reason) = seat.read() {
+                    seat.leave(reason);
+                    gone = true;
                 }
             }
         }
         if gone {
             self.remove_ended(seats);
         }
-        let _ = now;
-        writable
     }
 
     /// Sends every viewer that can take it what it is owed. Whether a viewer is blocked, or a socket needs waiting for.
     fn flush(&self, seats: &mut Seats, now: Duration) -> bool {
         seats.last_flush = now;
-        seats.owed = false;
+        self.gathering.store(false, Relaxed);
         let (mut blocked, mut gone) = (false, false);
         for seat in &mut seats.seats {
             if seat.blocked_since.is_none() {
@@ -287,45 +321,54 @@ impl Shard {
 
     /// Writes to one viewer until it has everything or its socket would block.
     fn drive(&self, seat: &mut Seat, cached: &mut Option<Arc<Window>>, now: Duration) {
-        let lag_us = i64::try_from(self.shared.config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
         while seat.ending.is_none() || !seat.pending.is_empty() {
             if let Some(reason) = seat.session.end_reason().filter(|_| seat.ending.is_none()) {
                 seat.end(reason);
             }
-            let next = match &seat.ending {
-                Some(_) => Next::Wait,
-                None => self.log.next(seat.next, lag_us, cached.as_ref()),
-            };
-            let window = match next {
-                Next::Send { missed, configuration, window } => {
-                    if missed > 0 && !self.skip(seat, missed, now) {
-                        continue;
-                    }
-                    seat.next = Some(window.from);
-                    seat.pending.extend(configuration);
-                    Some(window)
-                }
-                Next::Wait if seat.pending.is_empty() => return,
-                Next::Wait => None,
-                Next::Ended(reason) => {
-                    seat.end(reason);
-                    continue;
-                }
+            let window = match self.owed(seat, cached, now) {
+                Owed::Nothing if seat.pending.is_empty() => return,
+                Owed::Nothing => None,
+                Owed::Window(window) => Some(window),
+                Owed::LookAgain => continue,
             };
             match seat.write(window.as_deref()) {
+                // The log was looked at a moment ago; whoever appends to it says so.
+                Ok(()) if window.is_some_and(|window| window.reaches_end && seat.is_at_end_of(&window)) => {
+                    return;
+                }
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     seat.blocked_since = Some(now);
                     return;
                 }
-                Err(error) => {
-                    seat.session.because(error.to_string());
-                    seat.pending.clear();
-                    seat.ending = Some("".into());
-                }
+                Err(error) => seat.leave(error.to_string()),
             }
-            if window.is_some() {
-                *cached = window;
+        }
+    }
+
+    /// What a viewer gets next. `cached` is the window of the viewer before it, and most viewers are at the same place.
+    fn owed(&self, seat: &mut Seat, cached: &mut Option<Arc<Window>>, now: Duration) -> Owed {
+        if seat.ending.is_some() {
+            return Owed::Nothing;
+        }
+        if let Some(window) = cached.as_ref().filter(|window| seat.next == Some(window.from)) {
+            return Owed::Window(Arc::clone(window));
+        }
+        match self.log.next(seat.next, self.lag_us) {
+            Next::Send { missed, configuration, window } => {
+                if missed > 0 && !self.skip(seat, missed, now) {
+                    return Owed::LookAgain;
+                }
+                seat.next = Some(window.from);
+                seat.pending.extend(configuration);
+                let window = Arc::new(window);
+                *cached = Some(Arc::clone(&window));
+                Owed::Window(window)
+            }
+            Next::Wait => Owed::Nothing,
+            Next::Ended(reason) => {
+                seat.end(reason);
+                Owed::LookAgain
             }
         }
     }
@@ -352,11 +395,9 @@ impl Shard {
         for seat in &mut seats.seats {
             let stuck = seat.blocked_since.is_some_and(|since| now.saturating_sub(since) > limit);
             if stuck {
-                seat.session.because("took nothing for too long");
-            }
-            if stuck || (seat.blocked_since.is_some() && seat.session.end_reason().is_some()) {
-                seat.pending.clear();
-                seat.ending = Some("".into());
+                seat.leave("took nothing for too long".to_owned());
+            } else if let Some(reason) = seat.session.end_reason().filter(|_| seat.blocked_since.is_some()) {
+                seat.leave(reason.to_string());
             }
         }
         self.remove_ended(seats);
@@ -384,35 +425,34 @@ impl Seat {
         self.ending = Some(reason);
     }
 
-    /// Takes what the viewer sent. `Ok(false)`: nothing more for now.
-    fn read(&mut self) -> Result<bool, String> {
+    /// It is gone, or is to be cut: nothing more is sent.
+    fn leave(&mut self, reason: String) {
+        self.session.because(reason);
+        self.pending.clear();
+        self.ending = Some("".into());
+    }
+
+    fn is_at_end_of(&self, window: &Window) -> bool {
+        self.pending.is_empty() && self.next == Some(window.end())
+    }
+
+    /// Takes what the viewer sent.
+    fn read(&mut self) -> Result<(), String> {
         let mut buffer = [0; READ_BYTES];
         match self.socket.try_read(&mut buffer) {
             Ok(0) => Err("viewer left".to_owned()),
-            Ok(n) => self.peer.receive(&buffer[..n], &mut self.pending).map(|()| true),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Ok(n) => self.peer.receive(&buffer[..n], &mut self.pending),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }
 
     /// One write of what is pending and of `window` behind it.
     fn write(&mut self, window: Option<&Window>) -> io::Result<()> {
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let mut count = 0;
-        let pending = self.pending.iter().take(PIECES / 2);
-        let whole = self.pending.len() <= PIECES / 2;
-        let units: &[Bytes] = match window.filter(|_| whole) {
-            Some(Window { joined: Some(joined), .. }) => std::slice::from_ref(joined),
-            Some(window) => &window.units,
-            None => &[],
-        };
-        for (piece, bytes) in pieces.iter_mut().zip(pending.chain(units)) {
-            *piece = IoSlice::new(bytes);
-            count += 1;
-        }
-        let mut sent = match &pieces[..count] {
-            [piece] => self.socket.try_write(piece)?,
-            pieces => self.socket.try_write_vectored(pieces)?,
+        let units = window.map_or(&[][..], Window::pieces);
+        let mut sent = match (self.pending.is_empty(), units) {
+            (true, [piece]) => self.socket.try_write(piece)?,
+            _ => self.write_pieces(units)?,
         };
         let total = sent;
         while sent > 0
@@ -435,6 +475,16 @@ impl Seat {
         }
         self.session.sent(total, frames);
         Ok(())
+    }
+
+    fn write_pieces(&self, units: &[Bytes]) -> io::Result<usize> {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let mut count = 0;
+        for (piece, bytes) in pieces.iter_mut().zip(self.pending.iter().chain(units)) {
+            *piece = IoSlice::new(bytes);
+            count += 1;
+        }
+        self.socket.try_write_vectored(&pieces[..count])
     }
 }
 

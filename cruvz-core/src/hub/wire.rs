@@ -99,8 +99,10 @@ pub(crate) struct Window {
     pub(crate) from: u64,
     pub(crate) units: Vec<Bytes>,
     /// The units in one piece: one long write costs the kernel less than many short ones.
-    pub(crate) joined: Option<Bytes>,
-    pub(crate) bytes: usize,
+    joined: Option<Bytes>,
+    bytes: usize,
+    /// Whether nothing was behind it when it was made.
+    pub(crate) reaches_end: bool,
 }
 
 /// Units in one window at most, and its bytes unless a single unit has more.
@@ -112,7 +114,7 @@ const JOIN_UNITS: usize = 4;
 /// What a viewer at some place does next.
 pub(crate) enum Next {
     /// Send this; before it, what a viewer that jumped needs. `missed` units were passed over.
-    Send { missed: u64, configuration: Option<Bytes>, window: Arc<Window> },
+    Send { missed: u64, configuration: Option<Bytes>, window: Window },
     /// Nothing yet.
     Wait,
     /// Everything was sent and the stream is over.
@@ -184,9 +186,8 @@ impl WireLog {
         self.changed.notified()
     }
 
-    /// What a viewer whose next unit is `next` (`None`: it has not started) does now. `cached` is a window that may be used
-    /// if it begins there.
-    pub(crate) fn next(&self, next: Option<u64>, lag_us: i64, cached: Option<&Arc<Window>>) -> Next {
+    /// What a viewer whose next unit is `next` (`None`: it has not started) does now.
+    pub(crate) fn next(&self, next: Option<u64>, lag_us: i64) -> Next {
         let state = self.state.lock();
         let log = &state.log;
         let from = match next {
@@ -199,10 +200,7 @@ impl WireLog {
         let jumped = next != Some(seq);
         let configuration = if jumped { first.configuration.clone() } else { None };
         let missed = next.map_or(0, |next| seq.saturating_sub(next));
-        let fits = |window: &&Arc<Window>| {
-            window.from == seq && window.from + window.units.len() as u64 == log.end()
-        };
-        let window = cached.filter(fits).cloned().unwrap_or_else(|| Arc::new(Window::of(log, seq)));
+        let window = Window::of(log, seq);
         Next::Send { missed, configuration, window }
     }
 }
@@ -220,7 +218,18 @@ impl Window {
         if window.units.len() >= JOIN_UNITS {
             window.joined = Some(window.units.concat().into());
         }
+        window.reaches_end = window.end() == log.end();
         window
+    }
+
+    /// The sequence number behind its last unit.
+    pub(crate) fn end(&self) -> u64 {
+        self.from + self.units.len() as u64
+    }
+
+    /// Its bytes, in as few pieces as they were made into.
+    pub(crate) fn pieces(&self) -> &[Bytes] {
+        self.joined.as_ref().map_or(&self.units, std::slice::from_ref)
     }
 
     /// Where a viewer stands that has got `sent` bytes of it: the sequence number of its next whole unit, and the rest of
@@ -235,6 +244,6 @@ impl Window {
             }
             sent -= unit.len();
         }
-        (self.from + self.units.len() as u64, None)
+        (self.end(), None)
     }
 }
