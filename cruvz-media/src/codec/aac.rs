@@ -402,6 +402,26 @@ mod tests {
     }
 
     #[test]
+    fn frame_lengths_of_low_delay_and_unified_coding_are_their_own() {
+        // LD, ELD with 512 and 480 samples; USAC with 1024, and with 2:1 SBR.
+        for (record, rfc6381, samples) in [
+            ("b990", "mp4a.40.23", 512),
+            ("f8e640", "mp4a.40.39", 512),
+            ("f8e650", "mp4a.40.39", 480),
+            ("f9464320", "mp4a.40.42", 1024),
+            ("f9464360", "mp4a.40.42", 2048),
+        ] {
+            let config = AudioSpecificConfig::parse(&hex(record)).expect(record);
+            let expected =
+                AudioFormat { sample_rate_hz: 48_000, channels: 2, samples_per_frame: Some(samples) };
+            assert_eq!((config.audio_format(), config.rfc6381().as_str()), (expected, rfc6381), "{record}");
+            assert!(config.to_bytes().is_err(), "{record}: has fields that are not kept");
+        }
+        let error = AudioSpecificConfig::parse(&hex("f94643a0")).unwrap_err();
+        assert_eq!(error, Error::Invalid { field: "coreSbrFrameLengthIndex", value: 5 });
+    }
+
+    #[test]
     fn records_that_lie_are_refused_with_the_reason() {
         let parse = |record| AudioSpecificConfig::parse(&hex(record)).unwrap_err();
         assert_eq!(parse(""), Error::Truncated { bytes: 0 });
