@@ -91,6 +91,7 @@ impl Server {
         let limits = Limits {
             max_connections: config.http.max_connections,
             header_timeout: Duration::from_millis(config.http.header_timeout_ms),
+            write_timeout: Duration::from_millis(config.http.write_timeout_ms),
             max_header_bytes: config.http.max_header_bytes,
         };
         let app = App::new(engine, config);

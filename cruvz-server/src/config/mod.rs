@@ -82,6 +82,9 @@ pub struct HttpConfig {
     /// How long a peer may take to send a request head, the TLS handshake and idle time between requests included, in
     /// milliseconds. Default 10,000.
     pub header_timeout_ms: u64,
+    /// How long a peer may take nothing of an answer that is ready, in milliseconds. Default 15,000. For FLV viewers on plain HTTP/1,
+    /// `engine.egress.stuck_timeout_ms` counts.
+    pub write_timeout_ms: u64,
     /// The largest head of a request, in bytes. Default 16,384; at least 8,192.
     pub max_header_bytes: usize,
     /// The largest body of a request, in bytes. Default 65,536.
@@ -96,6 +99,7 @@ impl Default for HttpConfig {
             listen: ":8080".into(),
             max_connections: 10_000,
             header_timeout_ms: 10_000,
+            write_timeout_ms: 15_000,
             max_header_bytes: 16_384,
             body_limit_bytes: 65_536,
             cors_origins: vec!["*".into()],

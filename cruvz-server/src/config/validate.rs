@@ -23,6 +23,7 @@ impl Config {
         let limits = [
             ("http.max_connections", self.http.max_connections as u64, 1),
             ("http.header_timeout_ms", self.http.header_timeout_ms, 1),
+            ("http.write_timeout_ms", self.http.write_timeout_ms, 1),
             // hyper's own lower bound.
             ("http.max_header_bytes", self.http.max_header_bytes as u64, 8_192),
         ];

@@ -27,6 +27,8 @@ pub(crate) struct Limits {
     pub(crate) max_connections: usize,
     /// For a request head, a TLS handshake, and the time between requests.
     pub(crate) header_timeout: Duration,
+    /// For a write that makes no progress.
+    pub(crate) write_timeout: Duration,
     /// The largest request head.
     pub(crate) max_header_bytes: usize,
 }

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{accept::Limits, sniff::Sniffed, takeover::Takeover};
+use super::{accept::Limits, patience::Patient, sniff::Sniffed, takeover::Takeover};
 
 /// Requests of one HTTP/2 connection at once. A player needs two or three.
 const H2_STREAMS: u32 = 64;
@@ -63,6 +63,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Serves a plain socket, HTTP/1 or HTTP/2 with prior knowledge, until its peer is done.
     pub(crate) async fn plain(self, socket: TcpStream) {
+        let socket = Patient::new(socket, self.limits.write_timeout);
         let Ok(Ok((io, is_h2))) = timeout(self.limits.header_timeout, Sniffed::version(socket)).await else {
             return;
         };
@@ -84,7 +85,7 @@ impl Connection {
                     let (socket, unread) = connection.into_parts().io.into_inner().into_parts();
                     // A peer that went on speaking before it had an answer is not one to stream to.
                     if unread.is_empty() {
-                        handoff(socket);
+                        handoff(socket.into_inner());
                     }
                     return;
                 }
@@ -98,6 +99,7 @@ impl Connection {
 
     /// Serves a socket over TLS, HTTP/2 or HTTP/1 as the handshake agrees.
     pub(crate) async fn tls(self, socket: TcpStream, acceptor: TlsAcceptor) {
+        let socket = Patient::new(socket, self.limits.write_timeout);
         let Ok(Ok(io)) = timeout(self.limits.header_timeout, acceptor.accept(socket)).await else { return };
         let peer = Peer { remote: self.remote, takeover: None };
         if io.get_ref().1.alpn_protocol() == Some(b"h2") {

@@ -3,6 +3,7 @@
 mod accept;
 mod connection;
 mod listener;
+mod patience;
 mod sniff;
 pub(crate) mod takeover;
 pub(crate) mod tls;

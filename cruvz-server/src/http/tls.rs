@@ -38,7 +38,7 @@ pub(crate) fn acceptor(pair: &TlsConfig) -> Result<TlsAcceptor, Error> {
 mod tests {
     use super::*;
 
-    /// `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 36500 -subj /CN=localhost -addext subjectAltName=DNS:localhost`
+    /// See `tests/fixtures/README.md`.
     const CERT: &[u8] = include_bytes!("../../tests/fixtures/localhost.cert.pem");
     const KEY: &[u8] = include_bytes!("../../tests/fixtures/localhost.key.pem");
 

@@ -19,19 +19,13 @@ use cruvz_core::{ErrorKind, FlvRequest, FlvViewer, StreamName};
 use futures_util::stream;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, ReadHalf},
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
 
 use super::{
     cors,
     websocket::{Handshake, handshake},
 };
 use crate::{api::Problem, app::App, http::Peer};
-
-/// How long a WebSocket over TLS may take nothing before it is closed.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Serves a viewer.
 pub(crate) async fn play(
@@ -151,11 +145,8 @@ async fn stream_upgraded(upgrade: OnUpgrade, mut viewer: FlvViewer) -> std::io::
             () = &mut gone => None,
         };
         let Some(piece) = piece else { return writing.shutdown().await };
-        timeout(WRITE_TIMEOUT, async {
-            writing.write_all(&piece).await?;
-            writing.flush().await
-        })
-        .await??;
+        writing.write_all(&piece).await?;
+        writing.flush().await?;
     }
 }
 

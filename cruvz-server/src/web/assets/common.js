@@ -23,13 +23,19 @@ export function bitrate(bps) {
   return bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mbit/s` : `${Math.round(bps / 1e3)} kbit/s`;
 }
 
-/** Width, height and frames per second of a stream, as far as known. */
-export function picture(stream) {
-  const video = stream.tracks.find((track) => track.kind === 'video');
-  if (!video) return stream.tracks.some((track) => track.kind === 'audio') ? 'Audio only' : '';
-  const fps = stream.latest.video_frames || Math.round(video.fps || 0);
-  const size = video.width ? `${video.width} × ${video.height}` : '';
-  return [size, fps ? `${fps} fps` : ''].filter(Boolean).join(' · ');
+const track = (stream, kind) => stream.tracks.find((candidate) => candidate.kind === kind);
+
+/** Width and height of a stream, `Audio only`, or nothing yet. */
+export function size(stream) {
+  const video = track(stream, 'video');
+  if (!video) return track(stream, 'audio') ? 'Audio only' : '';
+  return video.width ? `${video.width} × ${video.height}` : '';
+}
+
+/** Frames per second: those that came in the last second, before that what the headers say. */
+export function fps(stream) {
+  const rate = stream.latest.video_frames || Math.round(track(stream, 'video')?.fps || 0);
+  return rate ? `${rate} fps` : '';
 }
 
 /** The codecs of a stream. */

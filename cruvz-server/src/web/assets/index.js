@@ -1,5 +1,5 @@
 // The front page: what is live, as cards that renew themselves, and how to go live.
-import { ask, bitrate, codecs, copyButton, element, picture, repeat, rtmpUrl, viewers } from '/assets/common.js';
+import { ask, bitrate, codecs, copyButton, element, fps, repeat, rtmpUrl, size, viewers } from '/assets/common.js';
 
 const byId = (id) => document.getElementById(id);
 const cards = new Map();
@@ -36,7 +36,7 @@ function renew(card, stream) {
   card.tag.textContent = live ? 'LIVE' : 'RECONNECTING';
   card.tag.classList.toggle('waiting', !live);
   card.count.textContent = viewers(stream.viewers);
-  card.size.textContent = picture(stream);
+  card.size.textContent = [size(stream), fps(stream)].filter(Boolean).join(' · ');
   card.size.hidden = !card.size.textContent;
   card.detail.textContent = [codecs(stream), bitrate(stream.latest.bytes * 8)].filter(Boolean).join(' · ');
 }

@@ -1,5 +1,5 @@
 // The player page: waits for the stream, plays it as close to live as it goes, and says how it does.
-import { ask, bitrate, codecs, copyButton, element, picture, repeat, rtmpUrl, viewers } from '/assets/common.js';
+import { ask, bitrate, codecs, copyButton, element, fps, repeat, rtmpUrl, size, viewers } from '/assets/common.js';
 
 const byId = (id) => document.getElementById(id);
 const [, , app, name] = location.pathname.split('/').map(decodeURIComponent);
@@ -126,7 +126,8 @@ async function follow() {
 function describe(info) {
   const set = (id, text) => (byId(id).textContent = text || '–');
   set('bitrate', info && bitrate(info.latest.bytes * 8));
-  set('picture', info && picture(info));
+  set('size', info && size(info));
+  set('fps', info && fps(info));
   set('codecs', info && codecs(info));
   set('viewers', info && String(info.viewers));
   byId('subtitle').textContent = info ? [info.state === 'live' ? 'Live' : 'Reconnecting', viewers(info.viewers)].join(' · ') : 'Offline';
@@ -167,7 +168,7 @@ function goLive() {
   play();
 }
 
-/** The bitrate of the last five minutes. */
+/** The bitrate of the last five minutes, or as long as there is. */
 async function draw() {
   const samples = known && (await ask(`/api/v1/streams/${stream}/samples?seconds=300`).catch(() => null));
   const canvas = byId('chart');
@@ -176,15 +177,16 @@ async function draw() {
   pen.clearRect(0, 0, width, height);
   const rates = (samples?.items ?? []).map((sample) => sample.bytes * 8);
   const peak = Math.max(...rates, 1);
+  byId('span').textContent = rates.length < 120 ? `Bitrate, last ${rates.length} s` : `Bitrate, last ${Math.round(rates.length / 60)} min`;
   byId('peak').textContent = rates.length ? `peak ${bitrate(peak)}` : '';
   if (rates.length < 2) return;
-  const x = (at) => width - ((rates.length - 1 - at) * width) / 299;
+  const x = (at) => (at * width) / (rates.length - 1);
   const y = (rate) => height - 3 - (rate / peak) * (height - 12);
   const line = new Path2D();
   rates.forEach((rate, at) => line.lineTo(x(at), y(rate)));
   const area = new Path2D(line);
   area.lineTo(width, height);
-  area.lineTo(x(0), height);
+  area.lineTo(0, height);
   pen.strokeStyle = pen.fillStyle = getComputedStyle(canvas).getPropertyValue('color');
   pen.lineWidth = 3;
   pen.lineJoin = 'round';

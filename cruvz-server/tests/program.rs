@@ -1,0 +1,109 @@
+//! The binary as its user meets it.
+#![allow(clippy::unwrap_used, reason = "a test says with a panic that it failed")]
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    process::{Command, Output, Stdio},
+};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cruvz-server"));
+    command.env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn a_configuration_is_checked() {
+    let good = file("[http]\nlisten = ':9'\n");
+    let (code, out, _) = run(&["config", "check", good.path().to_str().unwrap()]);
+    assert_eq!(code, Some(0));
+    assert!(out.ends_with(": ok\n"), "{out}");
+    let bad = file("\n[http]\nport = 9\n");
+    let (code, _, err) = run(&["config", "check", bad.path().to_str().unwrap()]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("line 3") && err.contains("port"), "{err}");
+    let (code, _, err) = run(&["config", "check", "/nowhere/cruvz.toml"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("/nowhere/cruvz.toml"), "{err}");
+    assert_eq!(run(&["config", "check"]).0, Some(0));
+}
+
+#[test]
+fn what_would_be_used_is_printed_without_secrets() {
+    let config = file("[[publish]]\nkey = 'hunter2'\n");
+    let (code, out, _) =
+        run(&["config", "print", "--config", config.path().to_str().unwrap(), "--http", ":81"]);
+    assert_eq!(code, Some(0));
+    assert!(
+        out.contains("listen = \":81\"") && out.contains("key = \"***\"") && !out.contains("hunter2"),
+        "{out}"
+    );
+}
+
+#[test]
+fn help_tells_how_to_publish_and_watch() {
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    for word in [
+        "--rtmp",
+        "--http",
+        "--demo",
+        "rtmp://HOST/live",
+        "index.m3u8",
+        "[[publish]]",
+        "CRUVZ__",
+        "EXIT STATUS",
+    ] {
+        assert!(out.contains(word), "{word}");
+    }
+    assert_eq!(run(&["--nonsense"]).0, Some(2));
+}
+
+#[test]
+fn a_port_in_use_is_said_plainly() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let (code, _, err) = run(&["--rtmp", "127.0.0.1:0", "--http", &addr]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&addr) && err.contains("in use") && err.contains("--http"), "{err}");
+    let (code, _, err) = run(&["--http", "127.0.0.1:0", "--rtmp", &addr]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains(&addr) && err.contains("in use") && err.contains("--rtmp"), "{err}");
+}
+
+#[test]
+fn it_says_where_it_listens_and_stops_by_signal() {
+    let mut server = program()
+        .args(["serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
+    let mut banner = String::new();
+    while !banner.contains("Only this machine may publish") {
+        banner.push_str(&lines.next().unwrap().unwrap());
+        banner.push('\n');
+    }
+    for part in ["listening on 127.0.0.1:", "Stream Key cam", "ffmpeg -re", "/watch/live/cam"] {
+        assert!(banner.contains(part), "{part}: {banner}");
+    }
+    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    let mut log = String::new();
+    server.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains("draining") && log.contains("stopped"), "{log}");
+}
