@@ -152,6 +152,34 @@ mod tests {
     }
 
     #[test]
+    fn the_example_has_every_key_with_its_default() {
+        let example = include_str!("../../cruvz.example.toml");
+        assert_eq!(read(example, &[]).unwrap(), Config::default());
+        let keys = |text: &str| {
+            let table: Table = text.parse().unwrap();
+            let mut keys = Vec::new();
+            flatten("", &table, &mut keys);
+            keys
+        };
+        let printed = toml::to_string(&Config::default()).unwrap();
+        assert_eq!(keys(example), keys(&printed));
+        let optional = example.replace("\n#", "\n");
+        let lines = optional.lines().filter(|line| line.contains(" = ") || line.starts_with('['));
+        let all = read(&lines.collect::<Vec<_>>().join("\n"), &[]).unwrap();
+        assert!(all.tls.is_some() && all.access.admin_token.is_some() && all.publish.len() == 1);
+    }
+
+    fn flatten(prefix: &str, table: &Table, keys: &mut Vec<String>) {
+        for (key, value) in table {
+            match value {
+                Value::Table(inner) => flatten(&format!("{prefix}{key}."), inner, keys),
+                _ => keys.push(format!("{prefix}{key}")),
+            }
+        }
+        keys.sort();
+    }
+
+    #[test]
     fn an_unknown_key_is_an_error_that_names_it_and_its_line() {
         let error = complaint("[http]\nlisten = ':1'\nlissten = ':2'\n", &[]);
         assert!(error.contains("line 3") && error.contains("lissten") && error.contains("listen"), "{error}");
