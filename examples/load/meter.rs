@@ -92,6 +92,8 @@ impl Meter {
     pub(crate) fn segment(&mut self, sight: &mut Sight, now: Duration, mut bytes: &[u8]) {
         while let Some((stamp, end)) = self.finder.find(bytes) {
             bytes = &bytes[end..];
+            // Segments come in leaps: a gap between them is no stall.
+            sight.last = sight.last.map(|(number, _)| (number, now));
             self.picture(sight, now, &stamp, true);
         }
     }

@@ -143,6 +143,7 @@ fn serve_all(
 }
 
 impl Publisher {
+    /// The socket is not connected yet, but its options hold.
     fn connect(target: &Target, index: u32) -> io::Result<Self> {
         let speech = match target.scheme.as_str() {
             "rtmp" => {
@@ -155,6 +156,8 @@ impl Publisher {
             other => return Err(io::Error::other(format!("cannot publish to {other}:// URLs"))),
         };
         let socket = TcpStream::connect(target.addr)?;
+        // Else a picture waits for the acknowledgement of the sound before it, and the server seems slow.
+        socket.set_nodelay(true)?;
         Ok(Self { socket, speech, stream: None, out: BytesMut::new(), sent_bytes: 0 })
     }
 
