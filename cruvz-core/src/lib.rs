@@ -32,7 +32,7 @@ pub mod session;
 
 pub use cruvz_media::{
     AudioFormat, Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks,
-    VideoFormat,
+    VideoFormat, codec,
 };
 
 pub use crate::{

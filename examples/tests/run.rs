@@ -1,0 +1,162 @@
+//! Every example does what it says: each is started as a process, published to by ffmpeg, and judged by ffmpeg, ffprobe and
+//! plain HTTP. Ports are the system's choice and read from what the example prints.
+
+mod support;
+
+use cruvz_core::{Engine, Protocol};
+use support::{Program, decode, get, probe, publish, request, within};
+use tokio::io::AsyncReadExt;
+
+const ANY: &str = "127.0.0.1:0";
+
+#[test]
+fn an_example_fits_on_a_page() {
+    let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().map(|file| file.unwrap().path());
+    let examples: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "rs")).collect();
+    assert!(examples.len() >= 6, "{examples:?}");
+    for path in examples {
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 80, "{}: {lines} lines", path.display());
+    }
+}
+
+#[tokio::test]
+async fn frames_prints_what_is_published() {
+    let mut example = Program::example("frames", &[ANY, "live/cam"]);
+    let url = example.after("publish to ").await;
+    let _publisher = publish(&url);
+    assert_eq!(example.after("track 1 is ").await.split(' ').next(), Some("H.264"));
+    assert!(example.after("track 2 is ").await.starts_with("AAC mp4a.40.2"));
+    let mut first = example.line().await.unwrap();
+    while first.starts_with("track ") {
+        first = example.line().await.unwrap();
+    }
+    assert!(first.starts_with("1 ") && first.contains("key=true"), "begins at a keyframe: {first}");
+    let mut sound = 0;
+    for _ in 0..50 {
+        sound += u32::from(example.line().await.unwrap().starts_with("2 "));
+    }
+    assert!((10..=45).contains(&sound), "{sound} of 50 frames are sound");
+}
+
+#[tokio::test]
+async fn custom_ingest_writes_a_clip_and_reads_it_whole() {
+    let mut example = Program::example("custom-ingest", &[]);
+    let mut lines = Vec::new();
+    while let Some(line) = example.line().await {
+        lines.push(line);
+    }
+    assert!(example.wait().await.success());
+    assert_eq!(lines.len(), 50, "two seconds of 25 pictures: {lines:#?}");
+    assert_eq!(lines.iter().filter(|line| line.contains("key=true")).count(), 2);
+    assert!(lines[0].contains("key=true"), "{}", lines[0]);
+}
+
+#[tokio::test]
+async fn rtmp_to_hls_can_be_watched() {
+    let mut example = Program::example("rtmp-to-hls", &[ANY, ANY]);
+    let url = example.after("publish to ").await;
+    let playlist = example.after("watch at ").await;
+    let _publisher = publish(&url);
+
+    let (status, head) = get(&playlist).await;
+    assert_eq!(status, 200, "{head}");
+    assert!(head.contains("application/vnd.apple.mpegurl") && head.contains("\n#EXTM3U"), "{head}");
+    assert_eq!(get(&playlist.replace("/cam/", "/..%2fetc/")).await.0, 404);
+
+    let streams = probe(&playlist, "stream=codec_name,width,height").await;
+    for expected in ["codec_name=h264", "width=160", "height=90", "codec_name=aac"] {
+        assert!(streams.contains(expected), "{expected} in {streams}");
+    }
+    decode(&playlist, 60).await;
+}
+
+#[tokio::test]
+async fn embed_axum_serves_its_own_page_beside_the_streams_and_stops_under_viewers() {
+    let mut example = Program::example("embed-axum", &[ANY, ANY]);
+    let url = example.after("publish to ").await;
+    let site = example.after("open ").await;
+    let _publisher = publish(&url);
+
+    let (status, page) = get(&site).await;
+    assert!(status == 200 && page.ends_with("The page that was always here.\n"), "{page}");
+    decode(&format!("{site}media/flv/live/cam.flv"), 50).await;
+    decode(&format!("{site}media/hls/live/cam/index.m3u8"), 50).await;
+    let (_, streams) = get(&format!("{site}media/streams")).await;
+    assert!(streams.contains(r#""name":"live/cam""#) && streams.contains(r#""state":"live""#), "{streams}");
+    assert_eq!(get(&format!("{site}media/flv/live/cam")).await.0, 404);
+    assert_eq!(get(&format!("{site}media/flv/live/%20.flv")).await.0, 400);
+
+    // It stops, although an endless body is on its way.
+    let mut viewer = request(&format!("{site}media/flv/live/cam.flv")).await;
+    let mut head = [0; 12];
+    within("a viewer", viewer.read_exact(&mut head)).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200");
+    example.interrupt().await;
+    within("the viewer's end", viewer.read_to_end(&mut Vec::new())).await.unwrap();
+    example.after("stopped").await;
+    assert!(example.wait().await.success());
+}
+
+#[tokio::test]
+async fn auth_hook_lets_in_the_right_key_only_and_waits_for_nobody() {
+    let mut example = Program::example("auth-hook", &[ANY]);
+    let url = example.after("publish to ").await;
+    let with = |key: &str| url.replace("key=let-me-in", key);
+
+    for (key, reason) in [
+        ("", "a key is needed"),
+        ("key=wrong", "this key does not open this stream"),
+        ("key=slow", "the account service did not answer in time"),
+    ] {
+        let mut refused = publish(&with(key));
+        assert!(example.after("refused: ").await.contains(reason), "{key}");
+        assert!(!refused.wait().await.success(), "{key}: ffmpeg was told");
+    }
+
+    let publisher = publish(&url);
+    assert_eq!(example.after("let in: ").await, "publish live/cam");
+    decode(url.split('?').next().unwrap(), 25).await;
+    assert_eq!(example.after("let in: ").await, "play live/cam");
+    drop(publisher);
+    assert!(example.after("left: ").await.contains("live/cam"));
+}
+
+#[tokio::test]
+async fn restream_feeds_every_target_and_one_that_is_gone_harms_none() {
+    // Two servers of somebody else's, and a port where nobody listens.
+    let mut targets = Vec::new();
+    for _ in 0..2 {
+        targets.push(Engine::builder().rtmp(ANY).start().await.unwrap());
+    }
+    let addrs = targets.iter().map(|engine| engine.local_addr(Protocol::Rtmp).unwrap());
+    let mut urls: Vec<_> = addrs.map(|addr| format!("rtmp://{addr}/live/secret")).collect();
+    let closed = std::net::TcpListener::bind(ANY).unwrap().local_addr().unwrap();
+    urls.push(format!("rtmp://{closed}/live/secret"));
+
+    let mut arguments = vec![ANY, "live/cam"];
+    arguments.extend(urls.iter().map(String::as_str));
+    let mut example = Program::example("restream", &arguments);
+    let url = example.after("publish to ").await;
+    let _publisher = publish(&url);
+
+    let mut said = Vec::new();
+    while said.iter().filter(|line: &&String| line.ends_with(": running")).count() < 2
+        || !said.iter().any(|line| line.contains(": waiting: "))
+    {
+        said.push(example.line().await.unwrap());
+    }
+    assert!(said.iter().any(|line| line.contains(&closed.to_string()) && line.contains(": waiting: ")));
+    assert!(!said.concat().contains("secret"), "keys are not shown: {said:#?}");
+
+    for target in &targets {
+        let mut subscriber = target.subscribe("live/secret".parse().unwrap()).await.unwrap();
+        for _ in 0..30 {
+            within("a frame at the target", subscriber.next()).await.unwrap();
+        }
+        assert_eq!(subscriber.tracks().iter().filter(|track| track.id.0 < 3).count(), 2);
+    }
+
+    let mut unused = Program::example("restream", &[]);
+    assert_eq!(unused.wait().await.code(), Some(2));
+}
