@@ -273,6 +273,7 @@ impl Engine {
         self.0.stop.stop();
     }
 
+    #[cfg(test)]
     pub(crate) fn context(&self) -> &Context {
         &self.0.context
     }

@@ -17,6 +17,8 @@ pub(crate) struct TagEncoder {
     muxer: Muxer,
     /// The publisher's own `onMetaData`.
     metadata: Option<Bytes>,
+    /// The newest `colorInfo`, which viewers of HDR need as well.
+    color_info: Option<Frame>,
     write: WriteTag,
     options: MuxOptions,
 }
@@ -25,7 +27,7 @@ impl TagEncoder {
     pub(crate) fn new(write: WriteTag, options: MuxOptions) -> Self {
         let tracks = Tracks::empty();
         let muxer = Muxer::new(&tracks, options);
-        Self { tracks, muxer, metadata: None, write, options }
+        Self { tracks, muxer, metadata: None, color_info: None, write, options }
     }
 
     fn update(&mut self, tracks: &Tracks) {
@@ -43,6 +45,10 @@ impl WireEncoder for TagEncoder {
         for tag in self.muxer.headers(self.metadata.as_ref(), at.dts) {
             (self.write)(&tag, &mut out);
         }
+        let color_info = self.color_info.as_ref().and_then(|frame| self.muxer.frame(frame));
+        if let Some(tag) = color_info {
+            (self.write)(&Tag { timestamp_ms: at.dts.as_millis() as u32, ..tag }, &mut out);
+        }
         out.freeze()
     }
 
@@ -50,8 +56,10 @@ impl WireEncoder for TagEncoder {
         self.update(tracks);
         let is_script =
             tracks.by_id(frame.track).is_some_and(|track| track.params.codec == Codec::ScriptData);
-        if is_script && script_name(&frame.payload).as_deref() == Some("onMetaData") {
-            self.metadata = Some(frame.payload.clone());
+        match is_script.then(|| script_name(&frame.payload)).flatten().as_deref() {
+            Some("onMetaData") => self.metadata = Some(frame.payload.clone()),
+            Some("colorInfo") => self.color_info = Some(frame.clone()),
+            _ => {}
         }
         let Some(tag) = self.muxer.frame(frame) else { return Bytes::new() };
         let mut out = BytesMut::with_capacity(tag.body_len() + 64);

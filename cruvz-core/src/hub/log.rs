@@ -78,6 +78,7 @@ impl<T: Item> Log<T> {
     }
 
     /// The sequence number of the oldest item.
+    #[cfg(test)]
     pub(crate) fn first(&self) -> u64 {
         self.first
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use cruvz_media::{
     Frame, TrackKind, Tracks,
-    time::{Timeline, TimelineConfig},
+    time::{Adjustment, Timeline, TimelineConfig},
 };
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -377,9 +377,7 @@ impl LiveStream {
         }
         if let Some(adjustment) = state.timeline.place(&mut frame, kind, now) {
             state.meter.mended(now);
-            let detail = format!("{adjustment:?}");
-            tracing::debug!(stream = %self.0.name, %detail, "timeline mended");
-            self.0.hub.events.send(Event::TimelineMended { stream: self.0.name.clone(), detail });
+            self.tell_of(adjustment);
         }
         state.meter.frame(now, kind, frame.dts, frame.keyframe, frame.payload.len());
         let retracked = !state.tracks.same(tracks);
@@ -398,6 +396,16 @@ impl LiveStream {
             self.0.hub.events.send(Event::StreamPlayable { stream: self.0.name.clone() });
         }
         Ok(())
+    }
+
+    /// A step back is mended frame by frame and only counted; what happens once is told.
+    fn tell_of(&self, adjustment: Adjustment) {
+        if matches!(adjustment, Adjustment::Backward { .. }) {
+            return;
+        }
+        let (stream, detail) = (self.0.name.clone(), format!("{adjustment:?}"));
+        tracing::debug!(%stream, %detail, "timeline mended");
+        self.0.hub.events.send(Event::TimelineMended { stream, detail });
     }
 
     /// Counts a frame that came but could not be used.
