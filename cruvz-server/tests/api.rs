@@ -202,3 +202,22 @@ async fn a_head_that_does_not_end_is_cut() {
             tokio::time::timeout(support::DEADLINE, socket.read_to_end(&mut rest)).await.expect("it is cut");
     }
 }
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_and_harms_nobody() {
+    let server = server("").await;
+    let addr = server.http_addr().unwrap();
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(100_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(1_000));
+    for (request, status) in [("\0\u{1}\u{3}garbage\r\n\r\n", 400), ("GET\r\n\r\n", 400), (&many, 431)] {
+        assert_eq!(send(addr, request).await.status, status, "{request:.20}");
+    }
+    // The rest of a head that is too long may still be on its way when the answer comes: a reset is an answer, too.
+    let mut socket = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let _ = tokio::io::AsyncWriteExt::write_all(&mut socket, long.as_bytes()).await;
+    let mut answer = Vec::new();
+    let read = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut answer);
+    let _ = tokio::time::timeout(support::DEADLINE, read).await.expect("it is cut");
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(get(&server, "/livez").await.status, 200);
+}

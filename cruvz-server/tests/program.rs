@@ -1,11 +1,17 @@
 //! The binary as its user meets it.
 #![allow(clippy::unwrap_used, reason = "a test says with a panic that it failed")]
 
+mod support;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    time::Duration,
 };
+
+use cruvz_core::{Engine, FileSource};
+use support::send;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cruvz-server"));
@@ -83,27 +89,88 @@ fn a_port_in_use_is_said_plainly() {
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--rtmp"), "{err}");
 }
 
-#[test]
-fn it_says_where_it_listens_and_stops_by_signal() {
+/// Starts the server and reads its banner to the last line.
+fn start(arguments: &[&str], last: &str) -> (Child, String) {
     let mut server = program()
         .args(["serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
     let mut banner = String::new();
-    while !banner.contains("Only this machine may publish") {
+    while !banner.contains(last) {
         banner.push_str(&lines.next().unwrap().unwrap());
         banner.push('\n');
     }
+    (server, banner)
+}
+
+/// Sends SIGTERM; the exit code and the log.
+fn stop(mut server: Child) -> (Option<i32>, String) {
+    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let mut log = String::new();
+    server.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    (server.wait().unwrap().code(), log)
+}
+
+#[test]
+fn it_says_where_it_listens_and_stops_by_signal() {
+    let (server, banner) = start(&[], "Only this machine may publish");
     for part in ["listening on 127.0.0.1:", "Stream Key cam", "ffmpeg -re", "/watch/live/cam"] {
         assert!(banner.contains(part), "{part}: {banner}");
     }
-    let killed = Command::new("kill").args(["-TERM", &server.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    assert_eq!(server.wait().unwrap().code(), Some(0));
-    let mut log = String::new();
-    server.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    let (code, log) = stop(server);
+    assert_eq!(code, Some(0));
     assert!(log.contains("draining") && log.contains("stopped"), "{log}");
+}
+
+/// Asks for `path` until the answer contains `wanted`.
+async fn wait_for(addr: &str, path: &str, wanted: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let asking = async {
+        loop {
+            let text = send(addr.parse().unwrap(), &request).await.text();
+            if text.contains(wanted) {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(support::DEADLINE, asking).await.unwrap_or_else(|_| panic!("{path} has no {wanted}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_needs_the_right_key_and_no_key_is_ever_shown() {
+    let config = file(
+        "access.require_key = true\nlog.level = 'trace'\n[[publish]]\nkey = 'canary-right'\nstreams = ['live/*']\n",
+    );
+    let (server, banner) = start(&["--config", config.path().to_str().unwrap()], "All ");
+    let listening = |protocol: &str| {
+        let line =
+            banner.lines().find(|line| line.trim_start().starts_with(&format!("{protocol} "))).unwrap();
+        line.rsplit(' ').next().unwrap().to_owned()
+    };
+    let (rtmp, http) = (listening("RTMP"), listening("HTTP"));
+
+    let engine = Engine::builder().start().await.unwrap();
+    let clip = support::clip();
+    let name: cruvz_core::StreamName = "live/source".parse().unwrap();
+    engine.publish_file(name.clone(), FileSource::new(clip).repeat()).await.unwrap();
+    let wrong = engine.push(name.clone(), &format!("rtmp://{rtmp}/live/cam?key=canary-wrong")).unwrap();
+    let mut shown =
+        wait_for(&http, "/metrics", "cruvz_refused_total{protocol=\"rtmp\",reason=\"denied\"}").await;
+    wrong.stop();
+    let right = engine.push(name, &format!("rtmp://{rtmp}/live/cam?key=canary-right")).unwrap();
+    shown += &wait_for(&http, "/api/v1/streams/live/cam", "\"state\":\"live\"").await;
+    right.stop();
+    engine.shutdown().await;
+
+    let (code, log) = stop(server);
+    assert_eq!(code, Some(0));
+    shown += &log;
+    assert!(shown.contains("refused") && shown.contains("session opened"), "{log}");
+    assert!(!shown.contains("canary"), "{shown}");
 }

@@ -17,13 +17,13 @@ use axum::{
 use bytes::Bytes;
 use cruvz_core::{ErrorKind, FlvRequest, FlvViewer, StreamName};
 use futures_util::stream;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
+use tokio::io::AsyncWriteExt;
 
 use super::{
     cors,
-    websocket::{Handshake, handshake},
+    websocket::{self, Handshake, handshake},
 };
 use crate::{api::Problem, app::App, http::Peer};
 
@@ -137,21 +137,18 @@ fn upgrade(mut request: Request, accept: &str, viewer: FlvViewer) -> Response {
 async fn stream_upgraded(upgrade: OnUpgrade, mut viewer: FlvViewer) -> std::io::Result<()> {
     let upgraded = upgrade.await.map_err(std::io::Error::other)?;
     let (reading, mut writing) = tokio::io::split(TokioIo::new(upgraded));
-    let gone = drain(reading);
-    tokio::pin!(gone);
+    let closed = websocket::closed(reading);
+    tokio::pin!(closed);
     loop {
         let piece = tokio::select! {
             piece = viewer.next() => piece,
-            () = &mut gone => None,
+            () = &mut closed => {
+                writing.write_all(&websocket::CLOSE).await?;
+                None
+            }
         };
         let Some(piece) = piece else { return writing.shutdown().await };
         writing.write_all(&piece).await?;
         writing.flush().await?;
     }
-}
-
-/// Reads what the peer says, which a viewer has no need to, until it is gone.
-async fn drain(mut reading: ReadHalf<TokioIo<Upgraded>>) {
-    let mut unused = [0; 1024];
-    while matches!(reading.read(&mut unused).await, Ok(1..)) {}
 }

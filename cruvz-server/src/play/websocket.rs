@@ -1,7 +1,10 @@
-//! The server's side of the WebSocket opening handshake (RFC 6455 §4.2).
+//! The server's side of a WebSocket's opening and closing handshakes (RFC 6455 §4.2, §7).
+
+use std::io;
 
 use axum::http::{HeaderMap, HeaderValue, Version, header};
 use sha1::{Digest, Sha1};
+use tokio::io::{AsyncRead, AsyncReadExt, copy, sink};
 
 /// What is appended to the client's key before it is hashed (RFC 6455 §1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -33,6 +36,36 @@ pub(crate) fn handshake(version: Version, headers: &HeaderMap) -> Option<Handsha
     } else {
         Handshake::Accept(base64(&Sha1::new().chain_update(key).chain_update(GUID).finalize()))
     })
+}
+
+/// A close frame that says that all went well (status 1000).
+pub(crate) const CLOSE: [u8; 4] = [0x88, 2, 0x03, 0xe8];
+
+/// The largest frame a viewer may send: it has nothing to say but to close and to answer pings.
+const MAX_FRAME_BYTES: u64 = 65_536;
+
+/// Reads what the peer sends, and throws it away, until it closes, leaves or breaks the rules.
+///
+/// Pings are not answered: browsers have no way to send one.
+pub(crate) async fn closed(mut reading: impl AsyncRead + Unpin) {
+    while let Ok(true) = skip_frame(&mut reading).await {}
+}
+
+/// Reads one frame (RFC 6455 §5.2); `false` when it was the last.
+async fn skip_frame(reading: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
+    let [first, second] = [reading.read_u8().await?, reading.read_u8().await?];
+    let length = match second & 0x7f {
+        126 => reading.read_u16().await?.into(),
+        127 => reading.read_u64().await?,
+        short => short.into(),
+    };
+    let (close, masked) = (first & 0x0f == 8, second & 0x80 != 0);
+    if close || !masked || length > MAX_FRAME_BYTES {
+        return Ok(false);
+    }
+    const MASK_BYTES: u64 = 4;
+    let skipped = copy(&mut reading.take(MASK_BYTES + length), &mut sink()).await?;
+    Ok(skipped == MASK_BYTES + length)
 }
 
 /// Whether the list in header `name` has `token`.
@@ -90,6 +123,24 @@ mod tests {
             (Version::HTTP_11, vec![UPGRADE, connection, V13]),
         ] {
             assert!(matches!(ask(version, &headers), Some(Handshake::Malformed(_))), "{headers:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn reading_ends_with_a_close_a_hang_up_or_a_broken_rule() {
+        let text = [&[0x81u8, 0x83, 1, 2, 3, 4][..], b"abc"].concat();
+        let long = [&[0x82, 0xfe, 1, 0, 9, 9, 9, 9][..], &[7; 256]].concat();
+        for (last, left) in [
+            (&[0x88u8, 0x80, 0, 0, 0, 0][..], 4),
+            (&[0x82, 0x01, b'x', b'y'], 2),
+            (&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 5], 1),
+            (&[0x82], 0),
+            (&[], 0),
+        ] {
+            let bytes = [&text[..], &long, last].concat();
+            let mut rest = &bytes[..];
+            closed(&mut rest).await;
+            assert_eq!(rest.len(), left, "{last:?}");
         }
     }
 

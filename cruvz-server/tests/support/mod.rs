@@ -23,12 +23,15 @@ pub(crate) async fn server(toml: &str) -> Server {
     Server::start(toml::from_str::<Config>(&text).unwrap()).await.unwrap()
 }
 
+/// A short clip, H.264 and AAC.
+pub(crate) fn clip() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cruvz-media/tests/fixtures/mp4/avc-aac.mp4")
+}
+
 /// Plays a short clip (H.264 and AAC) for ever as `live/cam`, and waits until it can be watched.
 pub(crate) async fn publish(server: &Server) {
-    let clip =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cruvz-media/tests/fixtures/mp4/avc-aac.mp4");
     let name: cruvz_core::StreamName = "live/cam".parse().unwrap();
-    server.engine().publish_file(name.clone(), FileSource::new(clip).repeat()).await.unwrap();
+    server.engine().publish_file(name.clone(), FileSource::new(clip()).repeat()).await.unwrap();
     timeout(DEADLINE, server.engine().subscribe(name)).await.unwrap().unwrap();
 }
 
