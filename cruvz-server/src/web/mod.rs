@@ -4,16 +4,13 @@
 //! So no name or metadata of a stream can become markup.
 
 use axum::{
-    extract::{Path, State},
+    extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 
-use crate::{
-    api::{Problem, Stream},
-    app::App,
-};
+use crate::api::{Problem, Stream};
 
 /// What pages may do: load from here, nothing inline, nothing from elsewhere. `blob:` is where a player's video comes from.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -39,6 +36,7 @@ macro_rules! asset {
 
 const INDEX: Asset = asset!("index.html", "text/html");
 const WATCH: Asset = asset!("watch.html", "text/html");
+const ICON: Asset = asset!("icon.svg", "image/svg+xml");
 const MISSING: Asset = asset!("missing.html", "text/html");
 
 /// What `/assets/{name}` serves. hls.js is its `light` build (no alternate audio, subtitles or DRM), as published.
@@ -49,7 +47,7 @@ const ASSETS: [Asset; 7] = [
     asset!("watch.js", "text/javascript"),
     asset!("hls.light.min.js", "text/javascript"),
     asset!("hls.LICENSE.txt", "text/plain"),
-    asset!("icon.svg", "image/svg+xml"),
+    ICON,
 ];
 
 /// `/`: what is live.
@@ -74,8 +72,8 @@ pub(crate) async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Respo
 }
 
 /// `/favicon.ico`, which browsers ask for whatever the page says.
-pub(crate) async fn favicon(State(_): State<App>, headers: HeaderMap) -> Response {
-    ASSETS[ASSETS.len() - 1].respond(&headers)
+pub(crate) async fn favicon(headers: HeaderMap) -> Response {
+    ICON.respond(&headers)
 }
 
 /// The page that says that there is none.

@@ -57,7 +57,7 @@ function show(streams) {
   }
 }
 
-/** Puts `items` into the list without moving what already stands right, so that focus stays. */
+/** Asks what is live. While the streams stay the same, their cards are only renewed, so that focus stays. */
 async function refresh() {
   try {
     const page = await ask('/api/v1/streams?limit=200');
