@@ -27,8 +27,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// How many complete segments a playlist lists, 3 to 10,000: how far a viewer can seek back. Default 7.
     pub window_segments: usize,
-    /// For how many complete segments the parts are listed as well, 3 to 100 (bis §4.4.4.9: those within three target
-    /// durations of the end). Default 3.
+    /// For how many segments, the one being filled included, the parts are listed, 2 to 100. Default 3, the most that
+    /// bis §4.4.4.9 wants: none that is more than three target durations from the end.
     pub part_segments: usize,
     /// How many segments stay available after they left the playlist, for viewers who hold an old one (bis §6.2.2 asks
     /// for as long as a playlist). 0 to 10,000; default 8.
@@ -112,7 +112,7 @@ impl Config {
         range("max_segment_bytes", self.max_segment_bytes, 1 << 20..=1 << 30)?;
         range("max_bytes", self.max_bytes, self.max_segment_bytes.saturating_mul(4)..=u64::MAX)?;
         range("window_segments", self.window_segments as u64, 3..=10_000)?;
-        range("part_segments", self.part_segments as u64, 3..=100)?;
+        range("part_segments", self.part_segments as u64, 2..=100)?;
         range("retained_segments", self.retained_segments as u64, 0..=10_000)?;
         range("start_segments", self.start_segments as u64, 1..=10)?;
         range("hold_limit_ms", self.hold_limit_ms, 20..=10_000)?;

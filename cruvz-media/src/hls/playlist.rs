@@ -72,7 +72,7 @@ impl Listing<'_> {
             line(&mut out, format_args!("#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}"));
         }
         let mut init = None;
-        let with_parts_from = self.window.listed_len().saturating_sub(self.config.part_segments);
+        let with_parts_from = self.window.listed_len().saturating_sub(self.config.part_segments - 1);
         for (index, segment) in self.window.listed().enumerate().skip(skipped) {
             self.put_segment_head(&mut out, segment, &mut init);
             if index >= with_parts_from {

@@ -1,0 +1,78 @@
+// A server of our own and a publisher, for as long as a test needs them.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const SERVER = process.env.CRUVZ_SERVER ?? `${ROOT}/target/debug/cruvz-server`;
+
+/** How long each stream is watched, in seconds. */
+export const SECONDS = Number(process.env.SECONDS_PER_RUN ?? 60);
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function freePort() {
+  const socket = createServer().listen(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  await once(socket, 'close');
+  return port;
+}
+
+async function stop(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  const gone = once(child, 'exit');
+  await Promise.race([gone, sleep(8000).then(() => child.kill('SIGKILL'))]);
+  await gone;
+}
+
+/** Starts a server, gives its addresses to `use`, and stops it. */
+export async function withServer(use) {
+  const [rtmp, http] = [await freePort(), await freePort()];
+  const server = spawn(SERVER, ['--rtmp', `127.0.0.1:${rtmp}`, '--http', `127.0.0.1:${http}`, '--log-level', 'warn'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const origin = `http://127.0.0.1:${http}`;
+  try {
+    for (const deadline = Date.now() + 20_000; ; await sleep(50)) {
+      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
+      if ((await fetch(`${origin}/livez`).catch(() => ({}))).ok) break;
+      if (Date.now() > deadline) throw new Error('the server does not answer');
+    }
+    return await use({ rtmp: `rtmp://127.0.0.1:${rtmp}`, origin });
+  } finally {
+    await stop(server);
+  }
+}
+
+/** Publishes colour bars and a tone at `rate` frames per second while `use` runs. */
+export async function withPublisher(url, rate, use) {
+  const gop = Math.round(2 * evaluate(rate));
+  const input = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=640x360:rate=${rate}`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'];
+  const video = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '1200k'];
+  const keyframes = ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'];
+  const audio = ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'];
+  const publisher = spawn('ffmpeg', ['-v', 'error', '-nostdin', ...input, ...video, ...keyframes, ...audio, '-f', 'flv', url], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  let ending = false;
+  const broken = once(publisher, 'exit').then(([code]) => {
+    if (!ending) throw new Error(`the publisher ended with ${code}`);
+  });
+  try {
+    return await Promise.race([use(), broken.then(() => new Promise(() => {}))]);
+  } finally {
+    ending = true;
+    await stop(publisher);
+    await broken;
+  }
+}
+
+/** `60000/1001` as a number. */
+export function evaluate(rate) {
+  const [frames, seconds = '1'] = rate.split('/');
+  return Number(frames) / Number(seconds);
+}
