@@ -13,6 +13,6 @@ for path in sorted(Path(sys.argv[1]).glob("*.m3u8")):
     assert playlist.target_duration and playlist.part_inf.part_target, path
     assert playlist.server_control.can_block_reload == "YES", path
     assert playlist.segments and playlist.segment_map, path
-    assert all(segment.current_program_date_time for segment in playlist.segments), path
+    assert all(segment.program_date_time for segment in playlist.segments if segment.uri), path
     parts = [part for segment in playlist.segments for part in segment.parts]
     assert any(part.independent == "YES" for part in parts), path

@@ -30,6 +30,9 @@ pub struct Config {
     /// For how many segments, the one being filled included, the parts are listed, 2 to 100. Default 3, the most that
     /// bis §4.4.4.9 wants: none that is more than three target durations from the end.
     pub part_segments: usize,
+    /// How many part targets behind the live edge players should stay (PART-HOLD-BACK), 3 to 100. At three, bis's least,
+    /// one late part stalls a player; with parts of 200 ms the default keeps it about a second behind. Default 5.
+    pub hold_back_parts: u32,
     /// How many segments stay available after they left the playlist, for viewers who hold an old one (bis §6.2.2 asks
     /// for as long as a playlist). 0 to 10,000; default 8.
     pub retained_segments: usize,
@@ -89,6 +92,7 @@ impl Config {
             max_bytes: 256 << 20,
             window_segments: 7,
             part_segments: 3,
+            hold_back_parts: 5,
             retained_segments: 8,
             start_segments: 2,
             start_grace_ms: 3_000,
@@ -113,6 +117,7 @@ impl Config {
         range("max_bytes", self.max_bytes, self.max_segment_bytes.saturating_mul(4)..=u64::MAX)?;
         range("window_segments", self.window_segments as u64, 3..=10_000)?;
         range("part_segments", self.part_segments as u64, 2..=100)?;
+        range("hold_back_parts", self.hold_back_parts, 3..=100)?;
         range("retained_segments", self.retained_segments as u64, 0..=10_000)?;
         range("start_segments", self.start_segments as u64, 1..=10)?;
         range("hold_limit_ms", self.hold_limit_ms, 20..=10_000)?;
@@ -160,6 +165,7 @@ mod tests {
             Config { max_bytes: 1 << 20, ..good.clone() },
             Config { window_segments: 2, ..good.clone() },
             Config { part_segments: 0, ..good.clone() },
+            Config { hold_back_parts: 2, ..good.clone() },
             Config { retained_segments: 10_001, ..good.clone() },
             Config { start_segments: 0, ..good.clone() },
             Config { hold_limit_ms: 0, ..good.clone() },

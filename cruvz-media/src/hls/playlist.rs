@@ -99,7 +99,7 @@ impl Listing<'_> {
         );
         if self.config.low_latency {
             let until = self.header.skip_until_s();
-            let hold_back = seconds(3 * part_target_ms);
+            let hold_back = seconds(self.config.hold_back_parts * part_target_ms);
             line(
                 out,
                 format_args!(
