@@ -61,7 +61,7 @@ async fn flv(
     Path((app, file)): Path<(String, String)>,
     RawQuery(query): RawQuery,
 ) -> Answer {
-    let name = file.strip_suffix(".flv").ok_or((StatusCode::NOT_FOUND, "it ends in .flv\n".to_owned()))?;
+    let name = file.strip_suffix(".flv").ok_or_else(|| (StatusCode::NOT_FOUND, "not .flv\n".into()))?;
     let stream = StreamName::new(&app, name).map_err(refusal)?;
     let request = FlvRequest { stream, query: query.unwrap_or_default(), remote, websocket: false };
     let viewer = engine.flv().open(request).await.map_err(refusal)?;

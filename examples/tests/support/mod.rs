@@ -1,7 +1,7 @@
 //! What the tests of the examples share: programs that are started, listened to and ended, ffmpeg as a publisher and as a
 //! judge, and a small HTTP request. Everything has a deadline.
 
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part of it, and fails by unwrap")]
 
 use std::{
     future::Future,
