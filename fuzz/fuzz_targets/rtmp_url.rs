@@ -1,0 +1,16 @@
+//! RTMP URLs as users and redirecting servers write them.
+#![no_main]
+
+use cruvz_core::protocol::rtmp::Url;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Ok(url) = text.parse::<Url>() else { return };
+    assert!(!url.host().is_empty() && !url.name().is_empty());
+    let _ = (url.port(), url.is_tls(), url.user_info(), url.app());
+    assert!(url.tc_url().starts_with("rtmp"));
+    // A secret must not come out where people look.
+    if let Some(secret) = url.user_info().filter(|secret| secret.len() > 8) {
+        assert!(!format!("{url:?}").contains(secret));
+    }
+});

@@ -1,0 +1,29 @@
+//! How fuzz inputs become what the targets need.
+
+/// Cuts `bytes` as a network would: into pieces whose sizes derive from `seed`; 0 leaves it whole.
+pub fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    let mut state = u32::from(seed);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        state = state.wrapping_mul(1_664_525).wrapping_add(u32::from(seed));
+        let size = if seed == 0 { rest.len() } else { 1 + (state >> 16) as usize % usize::from(seed) };
+        let (piece, left) = rest.split_at(size.min(rest.len()));
+        rest = left;
+        Some(piece)
+    })
+}
+
+/// Splits off the records that seeds are made of: a kind, then a length of two bytes, then that many bytes.
+/// The last may be cut short.
+pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let [kind, high, low, rest @ ..] = bytes else { return None };
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+        let (record, left) = rest.split_at(length);
+        bytes = left;
+        Some((*kind, record))
+    })
+}

@@ -1,0 +1,111 @@
+"""Makes the corpora that fuzzing starts from, out of the crates' test fixtures and of `captures/` of real programs.
+
+    python3 fuzz/seeds.py OUT    # writes OUT/<target>/<seed>
+
+Each seed has the form that its target reads: see fuzz_targets/. The interop tests replay the RTMP seeds against a real server.
+"""
+
+import struct
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FIXTURES = HERE.parent / "cruvz-media" / "tests" / "fixtures"
+
+# The order of fuzz_targets/codec_config.rs, and the MP4 box that holds each codec's record.
+CODEC_BOXES = [b"avcC", b"hvcC", b"av1C", b"vpcC", None, b"esds", b"dOps", b"dfLa", None, b"dac3", b"dec3"]
+H264, H265, AAC = 0, 1, 5
+
+
+def flv_tags(data):
+    """(type, body) of each tag of an FLV file."""
+    at = 13
+    while at + 11 <= len(data):
+        kind, size = data[at], int.from_bytes(data[at + 1 : at + 4], "big")
+        yield kind, data[at + 11 : at + 11 + size]
+        at += 11 + size + 4
+
+
+def record(kind, body):
+    """One record as cruvz_fuzz::records reads them."""
+    return struct.pack(">BH", kind, min(len(body), 0xFFFF)) + body[:0xFFFF]
+
+
+def mp4_configs(data):
+    """(codec number, record) of each codec box that occurs in an MP4 file."""
+    for number, name in enumerate(CODEC_BOXES):
+        at = data.find(name) if name else -1
+        if at < 4:
+            continue
+        body = data[at + 4 : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+        if name == b"esds":  # DecoderSpecificInfo: tag 5, a length of one or of four bytes
+            body = body[body.find(b"\x05") + 1 :].lstrip(b"\x80")
+            body = body[1 : 1 + body[0]]
+        yield number, body
+
+
+def seeds():
+    """(target, name, bytes) of every seed."""
+    for path in sorted(FIXTURES.glob("flv/*.flv")):
+        data = path.read_bytes()
+        tags = list(flv_tags(data))
+        yield "flv_file", path.stem, b"\0" + data
+        yield "flv_file", path.stem + "-cut", b"\x40" + data
+        yield "flv_tag", path.stem, b"".join(record(*tag) for tag in tags)
+        for number, (kind, body) in enumerate(tags):
+            if kind == 18:
+                yield "amf0", f"{path.stem}-{number}", body
+            elif number < 4:
+                yield "flv_tag", f"{path.stem}-{number}", record(kind, body)
+        for kind, body in tags:
+            if kind == 9 and body[:2] == b"\x17\x00":
+                yield "codec_config", path.stem + "-avc", bytes([H264]) + body[5:]
+                yield "bitstream", path.stem + "-sps", b"\x02" + body[13:40]
+            elif kind == 9 and body[0] & 0x8F in (1, 7):
+                yield "bitstream", path.stem + "-frame", b"\x00" + body[5:2000]
+            elif kind == 8 and body[:2] == b"\xaf\x00":
+                yield "codec_config", path.stem + "-aac", bytes([AAC]) + body[2:]
+                yield "bitstream", path.stem + "-asc", b"\x03" + body[2:]
+    yield "bitstream", "annex-b", b"\x01\0\0\0\1\x09\xf0\0\0\1\x67\x42\xc0\x1e\xda\0\0\1\x68\xce\x3c\x80\0\0\1\x65\x88"
+    yield "bitstream", "adts", b"\x03\xff\xf1\x4c\x80\x0b\xff\xfc"
+
+    for path in sorted(FIXTURES.glob("mp4/*.mp4")):
+        data = path.read_bytes()
+        yield "mp4_file", path.stem, data
+        for number, body in mp4_configs(data):
+            yield "codec_config", f"{path.stem}-{number}", bytes([number]) + body
+
+    for path in sorted(HERE.glob("captures/*")):
+        target = "rtmp_server" if path.suffix == ".client" else "rtmp_client"
+        role = b"\1" if "publish" in path.stem and target == "rtmp_client" else b"\0"
+        data = path.read_bytes()
+        yield target, path.stem, b"\0" + role + data
+        yield target, path.stem + "-cut", b"\x1f" + role + data
+        yield "rtmp_chunk", f"{path.stem}{path.suffix}", b"\1\0" + data
+    yield "rtmp_handshake", "simple", b"\0\3" + bytes(3072)
+    yield "rtmp_handshake", "versions", b"\x11\3" + b"\0\0\0\0\x80\0\7\2" + bytes(range(256)) * 12
+
+    for number, text in enumerate(["rtmp://h/live/cam", "rtmps://u:p@[::1]:443/a/b/c?token=x%20y&k=v", "rtmp://h:1936/app/n/"]):
+        yield "rtmp_url", str(number), text.encode()
+    for number, text in enumerate(["live/cam", "a.b_c~d-e/0", "live/../etc", "live/%2e%2e", "live/a b"]):
+        yield "stream_name", str(number), text.encode()
+    for number, text in enumerate(["index.m3u8", "main.m3u8?_HLS_msn=1&_HLS_part=0&_HLS_skip=YES", "main.m3u8?_HLS_part=1", "init.mp4?x=%00"]):
+        yield "hls_request", str(number), text.encode()
+    yield "hls_frames", "zero", bytes(300)
+    yield "hls_frames", "ramp", bytes(range(256)) * 8
+    yield "timeline", "zero", bytes(400)
+    yield "timeline", "ramp", bytes(range(256)) * 4
+
+
+def main(out):
+    count = 0
+    for target, name, data in seeds():
+        folder = Path(out) / target
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+        count += 1
+    print(f"{count} seeds in {out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
