@@ -13,7 +13,7 @@ pub struct EngineConfig {
     pub authorize_timeout_ms: u64,
     /// Sessions open at once. Default 100,000.
     pub max_sessions: usize,
-    /// TCP connections of one listener that have no session yet. Default 1,000. More are closed at once.
+    /// TCP connections of one listener that have no session yet. Default 1,000. One more closes the oldest of them.
     pub max_pending_connections: usize,
     /// Events kept for a reader that is slow. Default 1,024.
     pub event_capacity: usize,

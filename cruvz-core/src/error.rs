@@ -92,8 +92,8 @@ impl ErrorKind {
             Self::NotFound => 404,
             Self::AlreadyExists => 409,
             Self::Unsupported => 415,
-            Self::LimitExceeded => 429,
-            Self::Closed | Self::Unavailable => 503,
+            // The engine as a whole is full: that is the server's state, not the client's doing.
+            Self::LimitExceeded | Self::Closed | Self::Unavailable => 503,
             Self::Timeout => 504,
             Self::Io | Self::Internal => 500,
         }

@@ -1,11 +1,18 @@
 //! Accepting TCP connections calmly, in plain and over TLS.
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    task::AbortHandle,
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
@@ -73,7 +80,40 @@ impl Transport for TlsStream<TcpStream> {
 }
 
 /// Held by a connection until it has a session: the number of those that have none is bounded.
-pub(crate) type Pending = OwnedSemaphorePermit;
+#[derive(Debug, Default)]
+pub(crate) struct Pending(Arc<()>);
+
+/// The connections that have no session yet, and some that have one by now, oldest first.
+struct Waiting {
+    limit: usize,
+    queue: VecDeque<(Weak<()>, AbortHandle)>,
+}
+
+impl Waiting {
+    fn new(limit: usize) -> Self {
+        Self { limit: limit.max(1), queue: VecDeque::new() }
+    }
+
+    fn push(&mut self, pending: Weak<()>, task: AbortHandle) {
+        self.queue.push_back((pending, task));
+    }
+
+    /// Makes room for one more, and says whether the one that has waited longest was closed for it. Whoever means it is
+    /// done in a round trip or two; turning away newcomers would let idle connections shut everybody out.
+    fn make_room(&mut self) -> bool {
+        if self.queue.len() < self.limit {
+            return false;
+        }
+        self.queue.retain(|(pending, _)| pending.strong_count() > 0);
+        if self.queue.len() < self.limit {
+            return false;
+        }
+        if let Some((_, task)) = self.queue.pop_front() {
+            task.abort();
+        }
+        true
+    }
+}
 
 /// Serves connections of `protocol` on `listener` until the engine stops.
 pub(crate) async fn serve<F, Fut>(context: Context, protocol: Protocol, listener: TcpListener, connection: F)
@@ -81,7 +121,7 @@ where
     F: Fn(TcpStream, SocketAddr, Pending) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let pending = Arc::new(Semaphore::new(context.config.max_pending_connections));
+    let mut waiting = Waiting::new(context.config.max_pending_connections);
     let mut stopped = context.stopped.clone();
     loop {
         let accepted = tokio::select! {
@@ -99,12 +139,18 @@ where
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&pending).try_acquire_owned() else {
-            refuse(Some(remote), "connection_limit", "too many connections without a session".to_owned());
-            continue;
-        };
+        if waiting.make_room() {
+            refuse(
+                None,
+                "connection_limit",
+                "too many connections without a session: closed the oldest".to_owned(),
+            );
+        }
         if socket::tune(&socket, context.config.egress.send_buffer_bytes).is_ok() {
-            context.runtime.spawn(connection(socket, remote, permit));
+            let pending = Pending::default();
+            let mark = Arc::downgrade(&pending.0);
+            let task = context.runtime.spawn(connection(socket, remote, pending));
+            waiting.push(mark, task.abort_handle());
         }
     }
 }
