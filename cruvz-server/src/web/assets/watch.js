@@ -16,8 +16,10 @@ const HLS_CONFIG = {
   backBufferLength: 60,
   enableWorker: false,
 };
-/** Further than this behind the target, in seconds, the badge offers to go back to live. */
-const BEHIND = 2.5;
+/** Further than this behind the target, in seconds, is not live: hls.js no longer catches up by speed from there. */
+const BEHIND = 2;
+/** How long a viewer who wants to be live may be behind, in milliseconds, before we seek. */
+const PATIENCE_MS = 1500;
 /** Fatal errors in a row after which the pause between attempts no longer grows. */
 const MAX_PAUSE_MS = 8000;
 
@@ -26,6 +28,10 @@ let failures = 0;
 let restart = 0;
 let clockSkewMs = 0;
 let known = null;
+/** Whether the viewer wants to be live: until they pause or seek back, and again once they are. */
+let following = true;
+let behindSince = 0;
+let lastTime = 0;
 
 /** What covers the picture: `live` nothing, otherwise a title and a sentence. */
 function veil(state, title = '', text = '') {
@@ -72,6 +78,8 @@ function stop() {
   restart = 0;
   hls?.destroy();
   hls = null;
+  following = true;
+  lastTime = 0;
 }
 
 /** A fatal error: media errors are mended in place once, everything else begins anew after a pause. */
@@ -145,6 +153,8 @@ function measure() {
   const latency = playing ? latencySeconds() : null;
   set('latency', latency === null ? '–' : `${latency.toFixed(1)} s`);
   const edge = playing && !video.paused && (hls.latency ?? 0) - (hls.targetLatency ?? 0) < BEHIND;
+  keepLive(playing && !edge);
+  lastTime = video.currentTime;
   byId('live').dataset.edge = edge;
   set('live-text', edge ? 'LIVE' : 'GO LIVE');
   byId('live').setAttribute('aria-label', edge ? 'Playing live' : 'Go back to live');
@@ -161,7 +171,22 @@ function latencySeconds() {
   return hls.latency ?? null;
 }
 
+/** Brings back a viewer whom the network, and not their own wish, left behind. */
+function keepLive(behind) {
+  if (!behind) {
+    following ||= !video.paused && video.readyState > 2;
+    behindSince = 0;
+  } else if (following && !video.paused) {
+    behindSince ||= performance.now();
+    if (performance.now() - behindSince > PATIENCE_MS) {
+      behindSince = 0;
+      goLive();
+    }
+  }
+}
+
 function goLive() {
+  following = true;
   const edge = hls?.liveSyncPosition;
   if (edge) video.currentTime = edge;
   else if (video.seekable.length) video.currentTime = video.seekable.end(video.seekable.length - 1);
@@ -221,6 +246,9 @@ byId('unmute').addEventListener('click', () => {
   video.muted = false;
   byId('unmute').hidden = true;
 });
+// A browser may pause a page that nobody sees; that is nobody's wish.
+video.addEventListener('pause', () => (following &&= document.hidden));
+video.addEventListener('seeking', () => (following &&= video.currentTime > lastTime - 1));
 video.addEventListener('volumechange', () => {
   if (!video.muted) byId('unmute').hidden = true;
 });
