@@ -128,11 +128,11 @@ impl Engine {
         context.hub.publish(tracks, session)
     }
 
-    /// Reads a stream, from its newest keyframe on. Waits for its publisher as long as
-    /// [`EngineConfig::subscribe_timeout_ms`] says.
+    /// Reads a stream, from its newest keyframe on. Waits for its publisher's first keyframe (or first sound, without
+    /// video) as long as [`EngineConfig::subscribe_timeout_ms`] says: whoever writes and reads must do both at once.
     ///
     /// # Errors
-    /// `NotFound` when nobody published in time; `Closed` when the stream ended meanwhile; `LimitExceeded`.
+    /// `NotFound` when nobody published in time, or nothing that can be started from; `Closed` when the stream ended meanwhile; `LimitExceeded`.
     ///
     /// # Cancel safety
     /// Dropping the future forgets the wish.

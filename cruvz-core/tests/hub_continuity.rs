@@ -67,7 +67,18 @@ async fn a_viewer_that_waits_in_vain_is_told_and_forgotten() {
     let engine = engine(|_| {}).await;
     let error = engine.subscribe(cam()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(error.to_string(), "nobody publishes live/cam");
     assert!(engine.streams().is_empty() && engine.sessions().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewer_of_a_stream_without_keyframes_is_told_that_it_has_none() {
+    let engine = engine(|_| {}).await;
+    let mut publisher = engine.publish(cam(), video()).await.unwrap();
+    publisher.write(frame(0, false)).unwrap();
+    let error = engine.subscribe(cam()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("has a publisher, but"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,6 +56,11 @@ impl Interest {
         match tokio::time::timeout(timeout, self.0.wait_playable()).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::new(ErrorKind::Closed, format!("{name} ended"))),
+            Err(_) if self.0.is_published() => {
+                let reason =
+                    format!("{name} has a publisher, but nothing came that a viewer could start from");
+                Err(Error::new(ErrorKind::NotFound, reason))
+            }
             Err(_) => Err(Error::new(ErrorKind::NotFound, format!("nobody publishes {name}"))),
         }
     }

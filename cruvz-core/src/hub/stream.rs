@@ -253,6 +253,11 @@ impl LiveStream {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether somebody publishes it now.
+    pub(super) fn is_published(&self) -> bool {
+        matches!(self.0.state.lock().source, Source::Live { .. })
+    }
+
     /// Whether nobody publishes and nobody waits for somebody to.
     pub(super) fn is_unused(&self) -> bool {
         let state = self.0.state.lock();
