@@ -22,7 +22,10 @@ fuzz_target!(|data: &[u8]| {
     for (turn, piece) in pieces(data, *cut).enumerate() {
         let received = connection.receive(piece);
         while let Some(event) = connection.poll_event() {
-            if role == Role::Publish && matches!(event, ClientEvent::Started { .. }) {
+            if matches!(event, ClientEvent::Started { .. })
+                && role == Role::Publish
+                && !connection.is_closing()
+            {
                 connection
                     .send(MediaKind::Video, turn as u32, &[&[0x17, 1, 0, 0, 0], piece])
                     .expect("it has started");

@@ -10,7 +10,9 @@ fuzz_target!(|text: &str| {
     let _ = (url.port(), url.is_tls(), url.user_info(), url.app());
     assert!(url.tc_url().starts_with("rtmp"));
     // A secret must not come out where people look.
-    if let Some(secret) = url.user_info().filter(|secret| secret.len() > 8) {
+    if let Some(secret) =
+        url.user_info().filter(|secret| secret.len() > 8 && text.matches(secret).count() == 1)
+    {
         assert!(!format!("{url:?}").contains(secret));
     }
 });

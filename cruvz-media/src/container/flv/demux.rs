@@ -163,6 +163,8 @@ impl Demuxer {
                 self.configure(id, codec, &config::of_ts_descriptor(&descriptor))
             }
             Content::Channels(channels) => self.channels(id, codec, channels),
+            // As a data frame it is told from others by its name: without one no muxer could write it again.
+            Content::Metadata(body) if script::script_name(&body).is_none() => Err(Error::Script),
             Content::Metadata(body) => self.data(number, Timestamp::from_millis(timestamp_ms), body),
             Content::End => {
                 if self.slots.iter().any(|slot| slot.id == id) {

@@ -110,6 +110,7 @@ fn broken_tags_are_errors_that_the_next_tag_survives() {
     assert_eq!(refuse(TagKind::Audio, b"\xaf\x02x"), Error::PacketType { kind: TagKind::Audio, value: 2 });
     assert_eq!(refuse(TagKind::Video, b"\x90hvc"), Error::Truncated("FourCC"));
     assert_eq!(refuse(TagKind::Video, b"\x98hvc1"), Error::PacketType { kind: TagKind::Video, value: 8 });
+    assert_eq!(refuse(TagKind::Video, b"\x94hvc1\x03\0\0\x09"), Error::Script, "metadata without a name");
     assert_eq!(refuse(TagKind::Audio, b"\x93Opus"), Error::PacketType { kind: TagKind::Audio, value: 3 });
     let error = refuse(TagKind::Video, b"\x17\0\0\0\0\x01\x64");
     assert!(matches!(error, Error::Codec { track: TrackId::VIDEO, .. }), "{error}");
