@@ -83,4 +83,6 @@ def main():
 
 if __name__ == "__main__":
     os.environ.setdefault("CARGO_TERM_COLOR", "never")
+    # Long enough to see that it plays; how well is measured by itself, on a quiet machine (tests/browser/run).
+    os.environ.setdefault("SECONDS_PER_RUN", "20")
     main()

@@ -105,7 +105,8 @@ pub enum Overflow {
 #[non_exhaustive]
 pub struct EgressConfig {
     /// How long frames are gathered before they are sent to RTMP and FLV viewers, in milliseconds. Default 0: each at
-    /// once. 33 halves the CPU per viewer, 100 halves it again.
+    /// once. 33 halves the CPU per viewer, 100 halves it again. Up to 16 viewers of a stream are served at once all the same:
+    /// there is nothing to gain.
     pub gather_ms: u64,
     /// How far a viewer may fall behind the live edge, in milliseconds of media, before `overflow` applies. Default 2,000.
     pub max_lag_ms: u64,

@@ -41,7 +41,12 @@ pub use crate::{
     egress::flv::{Flv, FlvRequest, FlvViewer},
     engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind, Result},
-    hub::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber},
+    hub::{
+        name::StreamName,
+        publisher::Publisher,
+        stream::{LiveStream, StreamInfo, TrackInfo},
+        subscriber::Subscriber,
+    },
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,
     package::hls::{Hls, HlsRequest, HlsResponse},
