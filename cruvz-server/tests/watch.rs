@@ -113,6 +113,8 @@ async fn what_cannot_be_watched_is_a_problem() {
         .await
         .is_problem(400, "invalid_argument");
     assert_eq!(ask(&server, "HEAD", "/flv/live/cam.flv", "").await.status, 404);
+    let long = format!("/hls/live/cam/index.m3u8?{}", "x".repeat(4_000));
+    get(&server, &long).await.is_problem(400, "invalid_argument");
     publish(&server).await;
     let head = ask(&server, "HEAD", "/flv/live/cam.flv", "").await;
     assert_eq!((head.status, head.body.len()), (200, 0));

@@ -51,7 +51,12 @@ fn body(answer: &HlsResponse) -> Response {
 
 /// What the engine says in words, as a problem.
 fn refusal(status: StatusCode, text: &[Bytes]) -> Response {
-    let code = ErrorKind::ALL.iter().find(|kind| kind.http_status() == status.as_u16());
+    // Several kinds share 400 and 503; these are the ones that say no more than the status does.
+    let code = match status {
+        StatusCode::BAD_REQUEST => Some(ErrorKind::InvalidArgument),
+        StatusCode::SERVICE_UNAVAILABLE => Some(ErrorKind::Unavailable),
+        _ => ErrorKind::ALL.into_iter().find(|kind| kind.http_status() == status.as_u16()),
+    };
     let detail = String::from_utf8_lossy(&text.concat()).trim().to_owned();
     Problem::with_status(status, code.map_or("refused", |kind| kind.name()), detail).into_response()
 }
