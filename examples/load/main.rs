@@ -20,6 +20,8 @@ mod process;
 mod publish;
 mod stamp;
 mod synthetic;
+#[cfg(test)]
+mod tests;
 mod viewer;
 
 use std::process::ExitCode;

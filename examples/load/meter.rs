@@ -135,11 +135,11 @@ pub(crate) struct Seen {
     /// Bytes received in the window, with all that surrounds the media.
     pub(crate) bytes: u64,
     /// Pictures in the window.
-    pictures: u64,
+    pub(crate) pictures: u64,
     /// Pictures that a later one came in place of, since each viewer's first.
-    lost: u64,
+    pub(crate) lost: u64,
     /// Pictures of a wrong length, without a stamp or with another's end.
-    damaged: u64,
+    pub(crate) damaged: u64,
     /// Gaps of more than 600 ms in the window.
     stalls: u64,
     latency_ms: Option<Quantiles>,
