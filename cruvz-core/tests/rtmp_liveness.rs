@@ -6,12 +6,13 @@ mod rtmp_wire;
 
 use std::time::Duration;
 
-use cruvz_core::protocol::rtmp::Error;
 use cruvz_core::protocol::rtmp::chunk::MessageHeader;
 use cruvz_core::protocol::rtmp::client::Role;
 use cruvz_core::protocol::rtmp::message::kind;
 use cruvz_core::protocol::rtmp::server::ServerConfig;
-use rtmp_wire::{RawClient, Wire, server};
+use cruvz_core::protocol::rtmp::{Error, code};
+use cruvz_media::amf0::Value;
+use rtmp_wire::{RawClient, Wire, command, server};
 
 const URL: &str = "rtmp://host/live/cam";
 
@@ -36,6 +37,28 @@ fn a_handshake_and_a_request_have_deadlines() {
     assert_eq!(client.server.poll_timeout(), Some(seconds(15)));
     assert_eq!(client.server.handle_timeout(seconds(14)), Ok(()));
     assert_eq!(client.server.handle_timeout(seconds(15)), Err(Error::Timeout("publish or play request")));
+}
+
+#[test]
+fn a_peer_that_has_nothing_has_the_deadline_again() {
+    // Refused: it may ask for something else, but not stay for ever, pings or not.
+    let mut client = RawClient::connected(ServerConfig::default());
+    client.server.receive(&command(1, "play", 0.0, vec![Value::Null, "cam".into()])).unwrap();
+    assert_eq!(client.server.handle_timeout(seconds(100)), Ok(()), "it waits for us");
+    client.server.reject_play(code::PLAY_STREAM_NOT_FOUND, "none").unwrap();
+    assert_eq!(client.server.handle_timeout(seconds(101)), Ok(()));
+    assert_eq!(client.server.poll_timeout(), Some(seconds(116)));
+    client.server.receive(&command(0, "getStreamLength", 9.0, vec![Value::Null])).unwrap();
+    assert_eq!(client.server.handle_timeout(seconds(115)), Ok(()));
+    assert_eq!(client.server.handle_timeout(seconds(116)), Err(Error::Timeout("publish or play request")));
+
+    // Unpublished: the same.
+    let mut wire = Wire::start(Role::Publish, URL);
+    assert_eq!(wire.server.handle_timeout(seconds(30)), Ok(()));
+    wire.client.close();
+    wire.run(|_, _| {});
+    assert_eq!(wire.server.handle_timeout(seconds(31)), Ok(()));
+    assert_eq!(wire.server.handle_timeout(seconds(46)), Err(Error::Timeout("publish or play request")));
 }
 
 #[test]

@@ -136,6 +136,9 @@ fn an_unauthorised_peer_stays_below_256_kib() {
     let properties = rtmp_wire::command(0, "connect", 1.0, vec![properties.into()]);
     let text = "x".repeat(16_000);
     let text = rtmp_wire::command(0, "connect", 1.0, vec![Object::new().with("app", text).into()]);
+    // Names that are all parameters: a few bytes on the wire, many in memory.
+    let query = format!("live?{}", "a&".repeat(8_000));
+    let query = rtmp_wire::command(0, "connect", 1.0, vec![Object::new().with("app", query).into()]);
     // Commands without end, and bytes that wait for nothing.
     let mut flood = rtmp_wire::command(0, "connect", 1.0, vec![]);
     for _ in 0..10_000 {
@@ -147,6 +150,7 @@ fn an_unauthorised_peer_stays_below_256_kib() {
         ("values", &values),
         ("properties", &properties),
         ("text", &text),
+        ("query", &query),
         ("flood", &flood),
     ] {
         let peak = peak(bytes);

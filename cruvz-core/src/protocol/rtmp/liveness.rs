@@ -21,6 +21,11 @@ pub(super) struct Liveness {
 }
 
 impl Liveness {
+    /// When bytes were last known to have come.
+    pub(super) const fn heard_at(&self) -> Duration {
+        self.heard_at
+    }
+
     pub(super) const fn hear(&mut self) {
         self.heard = true;
     }

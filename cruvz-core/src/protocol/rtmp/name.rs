@@ -9,6 +9,9 @@ use std::fmt;
 pub struct Params(Vec<(String, String)>);
 
 impl Params {
+    /// The most parameters kept; more are passed over. Each costs many times the bytes it takes on the wire.
+    pub const MAX: usize = 64;
+
     /// The value of the first parameter `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -26,12 +29,14 @@ impl Params {
 
     /// Adds those of `more` at the end.
     pub(super) fn add(&mut self, more: &Self) {
-        self.0.extend_from_slice(&more.0);
+        let room = Self::MAX.saturating_sub(self.0.len());
+        self.0.extend(more.0.iter().take(room).cloned());
     }
 
     /// Adds what a query, without its question mark, says.
     pub(super) fn add_query(&mut self, query: &str) {
-        for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()) {
+        let room = Self::MAX.saturating_sub(self.0.len());
+        for pair in query.split(['&', ';']).filter(|pair| !pair.is_empty()).take(room) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             self.0.push((percent_decode(key), percent_decode(value)));
         }

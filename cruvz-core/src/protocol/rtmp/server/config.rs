@@ -17,7 +17,8 @@ pub struct ServerConfig {
     pub window_ack_bytes: u32,
     /// How long the handshake and `connect` may take together. Default 5 s.
     pub handshake_timeout: Duration,
-    /// How long a peer may take from the start until it asks to publish or play. Default 15 s.
+    /// How long a peer may take from the start until it asks to publish or play, and again after it was refused or has
+    /// ended what it did. Default 15 s.
     pub request_timeout: Duration,
     /// After how much silence a peer is asked for a sign of life. Default 20 s.
     pub ping_after: Duration,

@@ -115,8 +115,9 @@ pub struct ServerConnection {
     /// Bytes that came while a decision was pending.
     held: Vec<u8>,
     liveness: Liveness,
-    /// Whether the peer has asked to publish or play.
-    requested: bool,
+    /// Since when it is up to the peer to ask to publish or play. The first time counts from the start; `None` while
+    /// it has what it asked for, and until the next look at the clock after.
+    idle_since: Option<Duration>,
     /// Whether anything was granted to it.
     granted: bool,
     rejected_commands: u32,
@@ -136,7 +137,7 @@ impl ServerConnection {
             pending: None,
             held: Vec::new(),
             liveness: Liveness::default(),
-            requested: false,
+            idle_since: Some(Duration::ZERO),
             granted: false,
             rejected_commands: 0,
         }
@@ -178,7 +179,10 @@ impl ServerConnection {
         match self.phase {
             Phase::Closing => None,
             Phase::Handshake(_) | Phase::Connect if self.pending.is_none() => Some(config.handshake_timeout),
-            _ if self.awaits_request() => Some(config.request_timeout),
+            _ if self.awaits_request() => {
+                let since = self.idle_since.unwrap_or(self.liveness.heard_at());
+                Some(since.saturating_add(config.request_timeout))
+            }
             _ => Some(self.liveness.next_look(config.ping_after, config.idle_timeout)),
         }
     }
@@ -189,6 +193,8 @@ impl ServerConnection {
     /// # Errors
     /// [`Error::Timeout`] where the peer has not done in time what the connection waits for.
     pub fn handle_timeout(&mut self, now: Duration) -> Result<(), Error> {
+        let awaits_request = self.awaits_request();
+        let idle_since = if awaits_request { *self.idle_since.get_or_insert(now) } else { now };
         let config = &self.config;
         let verdict = self.liveness.judge(now, config.ping_after, config.idle_timeout);
         match self.phase {
@@ -198,7 +204,7 @@ impl ServerConnection {
             {
                 return self.time_out("handshake");
             }
-            _ if self.awaits_request() && now >= config.request_timeout => {
+            _ if awaits_request && now.saturating_sub(idle_since) >= config.request_timeout => {
                 return self.time_out("publish or play request");
             }
             _ => {}
@@ -336,8 +342,9 @@ impl ServerConnection {
         self.give_up_on(Err(Error::Timeout(what)))
     }
 
-    const fn awaits_request(&self) -> bool {
-        matches!(self.phase, Phase::Connected) && !self.requested
+    fn awaits_request(&self) -> bool {
+        let uses_none = || self.streams.iter().all(|stream| stream.used_for == Use::Idle);
+        matches!(self.phase, Phase::Connected) && self.pending.is_none() && uses_none()
     }
 
     fn is_publishing(&self) -> bool {

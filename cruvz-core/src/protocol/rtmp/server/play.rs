@@ -10,7 +10,6 @@ use crate::protocol::rtmp::{Error, MediaKind};
 
 impl ServerConnection {
     pub(super) fn on_play(&mut self, stream_id: u32, command: &Command) -> Result<(), Error> {
-        self.requested = true;
         let mut params = Params::default();
         let name = name::split(command.text(0), &mut params);
         match self.stream_for(stream_id) {
@@ -35,6 +34,7 @@ impl ServerConnection {
         // ffmpeg writes its milliseconds here: -2000 is its way to say -2.
         let start_s = command.number(1).unwrap_or(-2.0).max(-2.0);
         let duration_s = command.number(2).unwrap_or(-1.0).max(-1.0);
+        self.idle_since = None;
         self.pending = Some(Pending::Play { stream_id, reset });
         let request = PlayRequest { stream_id, app, name, params, start_s, duration_s };
         self.events.push_back(Event::PlayRequested(Box::new(request)));

@@ -8,7 +8,6 @@ use crate::protocol::rtmp::name::{self, Params};
 
 impl ServerConnection {
     pub(super) fn on_publish(&mut self, stream_id: u32, command: &Command) -> Result<(), Error> {
-        self.requested = true;
         let mut params = Params::default();
         let name = name::split(command.text(0), &mut params);
         match self.stream_for(stream_id) {
@@ -29,6 +28,7 @@ impl ServerConnection {
             _ => PublishMode::Live,
         };
         let app = self.app_and_params(&mut params);
+        self.idle_since = None;
         self.pending = Some(Pending::Publish { stream_id });
         let request = PublishRequest { stream_id, app, name, params, mode };
         self.events.push_back(Event::PublishRequested(Box::new(request)));
