@@ -43,8 +43,12 @@ const PIECES: usize = 80;
 /// How often, while there is something to send, viewers are asked whether they said anything. They rarely do, and asking costs
 /// as much as a tenth of sending.
 const LISTEN: Duration = Duration::from_millis(100);
-/// What one look at a readable socket takes at most.
+/// What one read takes at most.
 const READ_BYTES: usize = 4096;
+/// Reads from one viewer per look. One that says more waits for the next look: it has no right to everybody's time.
+const READS: usize = 4;
+/// Pieces that may wait to be sent to a viewer that is still listened to: answers to one that does not take them would pile up.
+const MAX_PENDING: usize = 8;
 /// Skips within [`SKIP_WINDOW`] after which a viewer is told to go: it cannot carry the stream.
 const MAX_SKIPS: u32 = 10;
 const SKIP_WINDOW: Duration = Duration::from_secs(30);
@@ -288,7 +292,10 @@ impl Shard {
     fn listen(&self, seats: &mut Seats, cx: &mut Context<'_>) {
         let mut gone = false;
         for seat in &mut seats.seats {
-            while seat.ending.is_none() && seat.socket.poll_read_ready(cx).is_ready() {
+            for _ in 0..READS {
+                if !seat.listens() || seat.socket.poll_read_ready(cx).is_pending() {
+                    break;
+                }
                 if let Err(reason) = seat.read() {
                     seat.leave(reason);
                     gone = true;
@@ -411,6 +418,10 @@ impl Shard {
 }
 
 impl Seat {
+    fn listens(&self) -> bool {
+        self.ending.is_none() && self.pending.len() <= MAX_PENDING
+    }
+
     fn is_done(&self) -> bool {
         self.ending.is_some() && self.pending.is_empty()
     }

@@ -89,7 +89,10 @@ impl Peer for RtmpPeer {
         let mut left = Ok(());
         while let Some(event) = self.0.poll_event() {
             left = match event {
-                Event::PlayStopped { .. } => Err("player stopped".to_owned()),
+                Event::PlayStopped { .. } => {
+                    left = Err("player stopped".to_owned());
+                    break;
+                }
                 Event::PlayRequested(_) => {
                     self.0.reject_play(code::PLAY_FAILED, "already playing").map_err(|e| e.to_string())
                 }

@@ -5,7 +5,7 @@ use cruvz_media::{
     Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, Tracks, VideoFormat,
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
@@ -280,11 +280,11 @@ async fn what_a_viewer_says_is_answered_between_units_and_goodbye_is_heard() {
     stage.write(1);
     let mut client = stage.viewer().await;
     assert_eq!(deadline(read_until(&mut client, true, 0)).await, [0]);
-    tokio::io::AsyncWriteExt::write_all(&mut client, b"hi").await.unwrap();
+    client.write_all(b"hi").await.unwrap();
     let mut answer = [0; 2];
     deadline(client.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"hi");
-    tokio::io::AsyncWriteExt::write_all(&mut client, b"q").await.unwrap();
+    client.write_all(b"q").await.unwrap();
     let name = stage.publisher.stream().name().clone();
     until(|| stage.engine.viewers(&name) == 0).await;
     assert_eq!(deadline(client.read(&mut answer)).await.unwrap(), 0);
@@ -309,4 +309,50 @@ async fn the_end_of_the_stream_and_of_a_session_is_told() {
     assert_eq!(rest, "BYE over");
     until(|| stage.engine.sessions().iter().all(|session| session.role == Role::Publish)).await;
     assert!(Arc::strong_count(&stage.engine.context().gate) < 10, "shards are gone");
+}
+
+#[tokio::test]
+async fn a_viewer_that_never_stops_talking_takes_nobodys_time() {
+    let mut stage = Stage::new(100, |_| {}).await;
+    stage.write(1);
+    let mut others = Vec::new();
+    for _ in 0..20 {
+        others.push(stage.viewer().await);
+    }
+    let mut talker = stage.viewer().await;
+    let talking = tokio::spawn(async move {
+        // It reads what it is answered, and so has always something to say.
+        let (mut reader, mut writer) = talker.split();
+        let mut sink = tokio::io::sink();
+        let read = tokio::io::copy(&mut reader, &mut sink);
+        let write = async { while writer.write_all(&[b'x'; 4096]).await.is_ok() {} };
+        let _ = tokio::join!(read, write);
+    });
+    for round in 1..=50 {
+        stage.write(1);
+        for (n, client) in others.iter_mut().enumerate() {
+            let frames = deadline(read_until(client, round == 1, round * 20)).await;
+            assert_eq!(frames.len(), if round == 1 { 2 } else { 1 }, "viewer {n}");
+        }
+    }
+    talking.abort();
+}
+
+#[tokio::test]
+async fn answers_to_a_viewer_that_does_not_take_them_do_not_pile_up() {
+    let mut stage = Stage::new(100, |config| config.egress.send_buffer_bytes = 16_384).await;
+    stage.write(1);
+    let mut client = stage.slow_viewer().await;
+    let mut said = 0;
+    let said_all = async {
+        // Until it is not listened to any more, and the kernel is full.
+        while let Ok(Ok(n)) = tokio::time::timeout(Duration::from_secs(2), client.write(&[b'x'; 1024])).await
+        {
+            said += n;
+            assert!(said < 64 << 20, "it is listened to for ever");
+        }
+    };
+    said_all.await;
+    stage.write(1);
+    assert_eq!(stage.engine.sessions().len(), 2, "it may still catch up");
 }
