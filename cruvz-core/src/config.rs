@@ -11,10 +11,14 @@ pub struct EngineConfig {
     pub subscribe_timeout_ms: u64,
     /// How long the [`crate::Authorizer`] may take, in milliseconds; later is a no. Default 2,000.
     pub authorize_timeout_ms: u64,
-    /// Sessions open at once. Default 100,000.
+    /// Sessions open at once. Default 100,000. No viewer is let in beyond it; publishers are, up to [`HubConfig::max_streams`], so
+    /// that an audience cannot keep out what it came for.
     pub max_sessions: usize,
-    /// TCP connections of one listener that have no session yet. Default 1,000. One more closes the oldest of them.
+    /// TCP connections of one listener that have no session yet. Default 1,000. When one more comes, the one that has waited
+    /// longest is closed.
     pub max_pending_connections: usize,
+    /// What one address may take.
+    pub addresses: AddressConfig,
     /// Events kept for a reader that is slow. Default 1,024.
     pub event_capacity: usize,
     /// Streams and their logs.
@@ -32,11 +36,34 @@ impl Default for EngineConfig {
             authorize_timeout_ms: 2_000,
             max_sessions: 100_000,
             max_pending_connections: 1_000,
+            addresses: AddressConfig::default(),
             event_capacity: 1_024,
             hub: HubConfig::default(),
             egress: EgressConfig::default(),
             hls: HlsConfig::default(),
         }
+    }
+}
+
+/// What one address may take, so that one machine cannot take everything. An IPv6 host counts as its /64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AddressConfig {
+    /// RTMP(S) connections per second. Default 20; 0 is no limit.
+    pub connections_per_s: u32,
+    /// Connections that may come at once, before that pace holds. Default 100: an audience behind one router.
+    pub connection_burst: u32,
+    /// Sessions open at once. Default 1,000; 0 is no limit. Set it higher when viewers come through a proxy or a CDN whose address
+    /// they all share.
+    pub max_sessions: usize,
+    /// Whether these limits hold for peers on this machine too. Default false: proxies, encoders and relays run there.
+    pub limit_loopback: bool,
+}
+
+impl Default for AddressConfig {
+    fn default() -> Self {
+        Self { connections_per_s: 20, connection_burst: 100, max_sessions: 1_000, limit_loopback: false }
     }
 }
 
@@ -71,7 +98,7 @@ pub struct HubConfig {
     pub log_ms: u64,
     /// Bytes a log keeps at most. Default 64 MiB.
     pub log_max_bytes: usize,
-    /// Streams at once, those waited for included. Default 10,000.
+    /// Streams at once. Default 10,000. Names that viewers wait for and nobody publishes count for viewers, not for publishers.
     pub max_streams: usize,
 }
 

@@ -26,7 +26,7 @@ use crate::{
         shutdown::{Stop, Stopped},
         socket,
     },
-    session::{access::PublishFromLoopback, gate::Gate, registry::Sessions},
+    session::{access::PublishFromLoopback, address::Pace, gate::Gate, registry::Sessions},
 };
 
 /// How often draining looks whether the publishers have left.
@@ -51,6 +51,7 @@ impl fmt::Debug for Engine {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.context.gate.drain();
         self.stop.stop();
         self.context.hub.end_all("engine stopped");
     }
@@ -382,9 +383,12 @@ impl Context {
         let runtime = tokio::runtime::Handle::current();
         let events = EventSink::new(config.event_capacity);
         let totals = Arc::new(Totals::default());
-        let sessions = Sessions::new(clock, events.clone(), Arc::clone(&totals), config.max_sessions);
+        let (max, addresses) = (config.max_sessions, config.addresses.clone());
+        let sessions = Sessions::new(clock, events.clone(), Arc::clone(&totals), max, addresses.clone());
+        let pace = Pace::new(addresses);
         let deadline = Duration::from_millis(config.authorize_timeout_ms);
-        let gate = Gate::new(sessions, Arc::clone(&totals), events.clone(), clock, authorizer, deadline);
+        let gate =
+            Gate::new(sessions, pace, Arc::clone(&totals), events.clone(), clock, authorizer, deadline);
         let hub = Hub::new(clock, config.hub.clone(), config.egress.clone(), events.clone(), runtime.clone());
         let fanout = Fanout::new(clock, config.egress.clone(), events.clone(), runtime.clone());
         let (config, gate) = (Arc::new(config), Arc::new(gate));

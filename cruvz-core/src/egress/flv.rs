@@ -82,7 +82,7 @@ impl Flv {
         let stream = match self.context.hub.playable(&name, timeout).await {
             Ok(stream) => stream,
             Err(error) => {
-                session.because(error.to_string());
+                self.context.gate.refused_session(&mut session, &error);
                 return Err(error);
             }
         };

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber};
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Role,
     analytics::event::EventSink,
     config::{EgressConfig, HubConfig},
     runtime::clock::Clock,
@@ -99,13 +99,22 @@ impl Hub {
     }
 
     /// The stream of that name, made if there is none, and kept on the list as long as the interest lasts.
-    fn interest(&self, name: &StreamName) -> Result<Interest, Error> {
+    ///
+    /// A publisher is not kept out by names that viewers wait for.
+    fn interest(&self, name: &StreamName, role: Role) -> Result<Interest, Error> {
         let mut streams = self.0.streams.lock();
-        if let Some(stream) = streams.get(name) {
+        // One that has ended is about to leave the list.
+        if let Some(stream) = streams.get(name).filter(|stream| !stream.has_ended()) {
             return Ok(Interest::new(stream));
         }
-        if streams.len() >= self.0.config.max_streams {
-            let limit = self.0.config.max_streams;
+        let limit = self.0.config.max_streams;
+        let full = match role {
+            Role::Publish if streams.len() >= limit => {
+                streams.values().filter(|stream| !stream.is_awaited()).count() >= limit
+            }
+            _ => streams.len() >= limit,
+        };
+        if full {
             return Err(Error::new(ErrorKind::LimitExceeded, format!("all {limit} streams are in use")));
         }
         let stream = LiveStream::awaited(name.clone(), Arc::clone(&self.0));
@@ -115,7 +124,7 @@ impl Hub {
 
     /// Lets a publisher in.
     pub(crate) fn publish(&self, tracks: Tracks, session: OpenSession) -> Result<Publisher, Error> {
-        let interest = self.interest(&session.stream)?;
+        let interest = self.interest(&session.stream, Role::Publish)?;
         Publisher::attach(interest.0.clone(), tracks, session)
     }
 
@@ -124,7 +133,7 @@ impl Hub {
     /// # Errors
     /// As [`Self::subscribe`].
     pub(crate) async fn playable(&self, name: &StreamName, timeout: Duration) -> Result<LiveStream, Error> {
-        let interest = self.interest(name)?;
+        let interest = self.interest(name, Role::Play)?;
         interest.playable(timeout).await?;
         Ok(interest.0.clone())
     }
@@ -139,7 +148,7 @@ impl Hub {
         timeout: Duration,
         session: Option<OpenSession>,
     ) -> Result<Subscriber, Error> {
-        let interest = self.interest(name)?;
+        let interest = self.interest(name, Role::Play)?;
         interest.playable(timeout).await?;
         let egress = &self.0.egress;
         let lag_us = i64::try_from(egress.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);

@@ -258,6 +258,16 @@ impl LiveStream {
         matches!(self.0.state.lock().source, Source::Live { .. })
     }
 
+    /// Whether it is over.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.0.state.lock().source, Source::Ended { .. })
+    }
+
+    /// Whether nobody has published it yet.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.0.state.lock().source, Source::Awaited)
+    }
+
     /// Whether nobody publishes and nobody waits for somebody to.
     pub(super) fn is_unused(&self) -> bool {
         let state = self.0.state.lock();

@@ -2,6 +2,7 @@
 
 pub mod file;
 pub(crate) mod flv;
+pub(crate) mod lobby;
 pub(crate) mod pull;
 pub(crate) mod rtmp;
 pub mod tcp;

@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     flv::Feed,
-    tcp::{self, Pending, Transport},
+    lobby::Pending,
+    tcp::{self, Transport},
 };
 use crate::{
     AccessRequest, Action, Error, ErrorKind, Protocol, Publisher, StreamName,
@@ -36,6 +37,9 @@ const READ_BYTES: usize = 16 << 10;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to read our answers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long, and for how many bytes, a peer that was told to go is listened to while it reads why.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1 << 20;
 
 /// Serves RTMP, or RTMPS with an `acceptor`, until the engine stops.
 pub(crate) async fn serve(
@@ -93,11 +97,14 @@ impl Remote {
             // One timer for the life of the connection: arming one per read costs more than the read.
             tick: tokio::time::interval(TICK),
             buffer: vec![0; READ_BYTES].into(),
-            pending: Some(pending),
+            pending,
         };
         match connection.run().await {
             Ok(()) | Err(Over::Closed | Over::Io(_) | Over::Ended(_)) => {}
-            Err(over @ Over::Protocol(_)) => self.refused(None, "protocol", &over),
+            Err(Over::Protocol(error)) => {
+                let late = matches!(error, crate::protocol::rtmp::Error::Timeout(_));
+                self.refused(None, if late { "timeout" } else { "protocol" }, &error);
+            }
         }
     }
 
@@ -125,7 +132,7 @@ struct Connection<T> {
     started: Duration,
     tick: Interval,
     buffer: Box<[u8]>,
-    pending: Option<Pending>,
+    pending: Pending,
 }
 
 /// What the driver does next.
@@ -137,17 +144,51 @@ enum Step {
 impl<T: Transport> Connection<T> {
     async fn run(mut self) -> Result<(), Over> {
         loop {
-            match self.negotiate().await? {
-                Step::Publish(request) => self.publish(*request).await?,
-                Step::Play(request) => {
-                    if let Some(refused) = self.play(*request).await? {
+            let served = match self.negotiate().await {
+                Ok(Step::Publish(request)) => self.publish(*request).await,
+                Ok(Step::Play(request)) => match self.play(*request).await? {
+                    Some(refused) => {
                         self = refused;
-                    } else {
-                        return Ok(());
+                        Ok(())
                     }
-                }
+                    None => return Ok(()),
+                },
+                Err(over) => Err(over),
+            };
+            if let Err(over) = served {
+                return Err(self.close(over).await);
+            }
+            if !self.pending.enter() {
+                return Err(Over::Closed);
             }
         }
+    }
+
+    /// Says what there is left to say. A socket that is closed with bytes unread resets the connection, and the peer
+    /// might lose our last words: so it is listened to until it has closed its side.
+    async fn close(&mut self, over: Over) -> Over {
+        let silent = matches!(over, Over::Protocol(crate::protocol::rtmp::Error::Timeout(_)));
+        if matches!(over, Over::Io(_) | Over::Closed)
+            || !self.pending.stay()
+            || self.send().await.is_err()
+            || silent
+        {
+            return over;
+        }
+        let listen = async {
+            self.stream.shutdown().await?;
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match self.stream.read(&mut self.buffer).await? {
+                    0 => break,
+                    n => left = left.saturating_sub(n),
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Whether it has read them makes no difference now.
+        let _ = tokio::time::timeout(LINGER, listen).await;
+        over
     }
 
     /// Answers the peer until it asks to publish or play.
@@ -181,12 +222,7 @@ impl<T: Transport> Connection<T> {
             },
             _ = self.tick.tick() => self.tell_time(),
         };
-        if let Err(error) = received {
-            // The peer is told why, as far as it still listens.
-            let _ = self.send().await;
-            return Err(error.into());
-        }
-        Ok(())
+        Ok(received?)
     }
 
     fn tell_time(&mut self) -> Result<(), crate::protocol::rtmp::Error> {
@@ -214,12 +250,11 @@ impl<T: Transport> Connection<T> {
                     _ => code::PUBLISH_BAD_NAME,
                 };
                 self.rtmp.reject_publish(code, &error.to_string())?;
-                self.send().await?;
-                return Err(Over::Closed);
+                return Err(Over::Ended("refused".into()));
             }
         };
         self.rtmp.accept_publish()?;
-        self.pending = None;
+        self.pending.leave();
         let mut feed = Feed::new(publisher);
         match self.receive_media(&mut feed).await {
             Ok(()) => {
@@ -229,6 +264,7 @@ impl<T: Transport> Connection<T> {
             Err(over) => {
                 if let Over::Ended(reason) = &over {
                     self.rtmp.end(code::UNPUBLISH_SUCCESS, reason);
+                    // Before the session is closed, which is all that a shutdown waits for.
                     let _ = self.send().await;
                 }
                 feed.publisher.session_mut().because(over.to_string());
@@ -284,29 +320,35 @@ impl<T: Transport> Connection<T> {
     async fn play(mut self, request: PlayRequest) -> Result<Option<Self>, Over> {
         let (log, session) = match self.admit_player(&request).await {
             Ok(admitted) => admitted,
-            Err(Failed::Over(over)) => return Err(over),
+            Err(Failed::Over(over)) => return Err(self.close(over).await),
             Err(Failed::Refused(error)) => {
                 let code = match error.kind() {
-                    ErrorKind::Unauthorized | ErrorKind::Forbidden => code::PLAY_FAILED,
-                    _ => code::PLAY_STREAM_NOT_FOUND,
+                    ErrorKind::NotFound | ErrorKind::Closed | ErrorKind::InvalidArgument => {
+                        code::PLAY_STREAM_NOT_FOUND
+                    }
+                    _ => code::PLAY_FAILED,
                 };
-                self.rtmp.reject_play(code, &error.to_string())?;
-                self.send().await?;
-                return Ok(Some(self));
+                return match self.rtmp.reject_play(code, &error.to_string()) {
+                    Ok(()) => Ok(Some(self)),
+                    Err(error) => Err(self.close(error.into()).await),
+                };
             }
         };
-        self.rtmp.accept_play()?;
+        if let Err(error) = self.rtmp.accept_play() {
+            return Err(self.close(error.into()).await);
+        }
         let head = transmit(&mut self.rtmp);
-        let context = self.peer.context;
-        match self.stream.into_socket() {
+        let (context, stream, rtmp) = (self.peer.context, self.stream, self.rtmp);
+        match stream.into_socket() {
             Ok(socket) => {
-                let peer = Box::new(RtmpPeer(self.rtmp));
+                let peer = Box::new(RtmpPeer(rtmp));
                 context.fanout.serve(&log, Viewer { socket, head, peer, session });
             }
             Err(stream) => {
                 let cursor = Cursor::new(log, head, &context.config.egress, context.events.clone(), session);
+                drop(self.buffer);
                 let stuck = Duration::from_millis(context.config.egress.stuck_timeout_ms);
-                write_all(stream, cursor, RtmpPeer(self.rtmp), stuck).await;
+                write_all(stream, cursor, RtmpPeer(rtmp), stuck).await;
             }
         }
         Ok(None)
@@ -316,21 +358,27 @@ impl<T: Transport> Connection<T> {
         let peer = self.peer.clone();
         let name = StreamName::new(&request.app, &request.name)
             .inspect_err(|error| peer.refused(None, "bad_name", error))?;
-        let format = format(request.stream_id).ok_or_else(|| {
-            Error::new(ErrorKind::Unsupported, format!("message stream {} cannot play", request.stream_id))
-        })?;
-        let mut session = peer.context.gate.admit(peer.access(Action::Play, &name, &request.params)).await?;
+        let gate = &peer.context.gate;
+        let mut session = gate.admit(peer.access(Action::Play, &name, &request.params)).await?;
+        // An audience that waits for its stream is no reason to turn others away, the publisher least of all.
+        self.pending.leave();
         let timeout = Duration::from_millis(peer.context.config.subscribe_timeout_ms);
-        // The peer may leave while it waits for a publisher.
+        let told_to_end = Arc::clone(&session);
+        // The peer may leave while it waits for a publisher, or be told to.
         let stream = tokio::select! {
             stream = peer.context.hub.playable(&name, timeout) => stream,
             over = self.until_over() => return Err(Failed::Over(over)),
+            reason = told_to_end.wait_end() => Err(Error::new(ErrorKind::Closed, &*reason)),
         };
-        let log = stream.and_then(|stream| stream.wire(format));
+        let log = stream.and_then(|stream| {
+            let unusual = || format!("message stream {} cannot play", request.stream_id);
+            let format = format(request.stream_id);
+            stream.wire(format.ok_or_else(|| Error::new(ErrorKind::Unsupported, unusual()))?)
+        });
         match log {
             Ok(log) => Ok((log, session)),
             Err(error) => {
-                session.because(error.to_string());
+                gate.refused_session(&mut session, &error);
                 Err(Failed::Refused(error))
             }
         }

@@ -1,21 +1,14 @@
 //! Accepting TCP connections calmly, in plain and over TLS.
 
-use std::{
-    collections::VecDeque,
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    task::AbortHandle,
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
+use super::lobby::{Lobby, Pending};
 use crate::{
     Error, ErrorKind, Protocol,
     runtime::{context::Context, socket},
@@ -79,54 +72,18 @@ impl Transport for TlsStream<TcpStream> {
     }
 }
 
-/// Held by a connection until it has a session: the number of those that have none is bounded.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(Arc<()>);
-
-/// The connections that have no session yet, and some that have one by now, oldest first.
-struct Waiting {
-    limit: usize,
-    queue: VecDeque<(Weak<()>, AbortHandle)>,
-}
-
-impl Waiting {
-    fn new(limit: usize) -> Self {
-        Self { limit: limit.max(1), queue: VecDeque::new() }
-    }
-
-    fn push(&mut self, pending: Weak<()>, task: AbortHandle) {
-        self.queue.push_back((pending, task));
-    }
-
-    /// Makes room for one more, and says whether the one that has waited longest was closed for it. Whoever means it is
-    /// done in a round trip or two; turning away newcomers would let idle connections shut everybody out.
-    fn make_room(&mut self) -> bool {
-        if self.queue.len() < self.limit {
-            return false;
-        }
-        self.queue.retain(|(pending, _)| pending.strong_count() > 0);
-        if self.queue.len() < self.limit {
-            return false;
-        }
-        if let Some((_, task)) = self.queue.pop_front() {
-            task.abort();
-        }
-        true
-    }
-}
-
 /// Serves connections of `protocol` on `listener` until the engine stops.
 pub(crate) async fn serve<F, Fut>(context: Context, protocol: Protocol, listener: TcpListener, connection: F)
 where
     F: Fn(TcpStream, SocketAddr, Pending) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let mut waiting = Waiting::new(context.config.max_pending_connections);
+    let lobby = Lobby::new(Arc::clone(&context.gate), protocol, context.config.max_pending_connections);
     let mut stopped = context.stopped.clone();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped.wait() => return,
+            () = stopped.wait() => return lobby.close(),
         };
         let refuse = |remote, reason, detail: String| {
             context.gate.refused(Refusal { protocol, remote, stream: None, reason, detail });
@@ -135,24 +92,31 @@ where
             Ok(accepted) => accepted,
             Err(error) => {
                 refuse(None, "accept_failed", error.to_string());
-                tokio::time::sleep(PAUSE).await;
+                if !is_of_one_peer(&error) {
+                    tokio::time::sleep(PAUSE).await;
+                }
                 continue;
             }
         };
-        if waiting.make_room() {
-            refuse(
-                None,
-                "connection_limit",
-                "too many connections without a session: closed the oldest".to_owned(),
-            );
+        if !context.gate.pace.admits(remote.ip(), context.clock.now()) {
+            let per_s = context.config.addresses.connections_per_s;
+            refuse(Some(remote), "address_pace", format!("more than {per_s} connections per second"));
+            continue;
         }
-        if socket::tune(&socket, context.config.egress.send_buffer_bytes).is_ok() {
-            let pending = Pending::default();
-            let mark = Arc::downgrade(&pending.0);
-            let task = context.runtime.spawn(connection(socket, remote, pending));
-            waiting.push(mark, task.abort_handle());
+        if let Err(error) = socket::tune(&socket, context.config.egress.send_buffer_bytes) {
+            refuse(Some(remote), "accept_failed", error.to_string());
+            continue;
         }
+        let pending = lobby.enter(remote);
+        let served_by = pending.task();
+        served_by(context.runtime.spawn(connection(socket, remote, pending)).abort_handle());
     }
+}
+
+/// Whether an error of accept is about the connection that was to be accepted, so that the next may be fine.
+fn is_of_one_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// The TLS side of a connection that was just accepted.

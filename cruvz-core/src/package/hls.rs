@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::{
     AccessRequest, Action, Error, ErrorKind, Protocol, StreamName, Subscriber,
     runtime::{clock::Clock, context::Context},
-    session::OpenSession,
+    session::{OpenSession, gate::Refusal},
 };
 
 /// How often viewers that have gone are looked for.
@@ -111,10 +111,15 @@ impl Hls {
     async fn answer(&self, request: &HlsRequest) -> Result<HlsResponse, Error> {
         let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
         if request.query.len() > MAX_QUERY_BYTES || !request.query.bytes().all(clean) {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "this query cannot be carried on into a playlist",
-            ));
+            let detail = "this query cannot be carried on into a playlist";
+            self.0.context.gate.refused(Refusal {
+                protocol: Protocol::Hls,
+                remote: Some(request.remote),
+                stream: Some(&request.stream),
+                reason: "bad_query",
+                detail: detail.to_owned(),
+            });
+            return Err(Error::new(ErrorKind::InvalidArgument, detail));
         }
         let is_playlist = request.path.ends_with(".m3u8");
         let packaged = match self.0.current(&request.stream) {
@@ -141,9 +146,11 @@ impl Hls {
     /// Starts packaging: the first viewer is authorised before anything is made for it.
     async fn begin(&self, request: &HlsRequest) -> Result<Arc<Packaged>, Error> {
         let context = &self.0.context;
-        let session = self.admit(request).await?;
+        let mut session = self.admit(request).await?;
         let timeout = Duration::from_millis(context.config.subscribe_timeout_ms);
-        let mut subscriber = context.hub.subscribe(&request.stream, timeout, None).await?;
+        let subscriber = context.hub.subscribe(&request.stream, timeout, None).await;
+        let mut subscriber =
+            subscriber.inspect_err(|error| context.gate.refused_session(&mut session, error))?;
         subscriber.rewind();
         let mut streams = self.0.streams.lock();
         if let Some(packaged) = streams.get(&request.stream).filter(|packaged| !packaged.ended.load(Relaxed))

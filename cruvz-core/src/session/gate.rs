@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::{
     OpenSession, Protocol, Role,
     access::{AccessRequest, Action, Authorizer, Decision},
+    address::Pace,
     registry::Sessions,
 };
 use crate::{
@@ -24,10 +25,13 @@ use crate::{
 
 /// Refusals logged per second; the rest is counted and told in one line.
 const LOG_LINES_PER_SECOND: u32 = 50;
+/// The most of a refusal's detail that is kept: a peer may have had a hand in it.
+const DETAIL_CHARS: usize = 200;
 
 /// Lets peers in or turns them away.
 pub(crate) struct Gate {
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) pace: Pace,
     totals: Arc<Totals>,
     events: EventSink,
     clock: Clock,
@@ -57,6 +61,7 @@ pub(crate) struct Refusal<'a> {
 impl Gate {
     pub(crate) fn new(
         sessions: Arc<Sessions>,
+        pace: Pace,
         totals: Arc<Totals>,
         events: EventSink,
         clock: Clock,
@@ -64,7 +69,7 @@ impl Gate {
         deadline: Duration,
     ) -> Self {
         let (draining, log) = (AtomicBool::new(false), Mutex::default());
-        Self { sessions, totals, events, clock, authorizer, deadline, draining, log }
+        Self { sessions, pace, totals, events, clock, authorizer, deadline, draining, log }
     }
 
     /// From now on nobody is let in.
@@ -91,7 +96,7 @@ impl Gate {
             Ok(()) => self
                 .sessions
                 .open(&stream, protocol, role, Some(remote))
-                .map_err(|error| ("session_limit", error)),
+                .map_err(|full| (full.reason(), full.into())),
             Err(refusal) => Err(refusal),
         };
         answer.map_err(|(reason, error)| {
@@ -107,22 +112,20 @@ impl Gate {
         }
         let denied = if request.key.is_some() { ErrorKind::Forbidden } else { ErrorKind::Unauthorized };
         // In a task of its own, so that an authorizer that panics says no instead of ending the connection's task.
-        let asked = tokio::spawn(self.authorizer.authorize(request));
-        let abort = asked.abort_handle();
-        match tokio::time::timeout(self.deadline, asked).await {
+        // The deadline is in there too: it holds although the peer may have left and nobody waits for the answer.
+        let asked = tokio::spawn(tokio::time::timeout(self.deadline, self.authorizer.authorize(request)));
+        match asked.await {
             Ok(Ok(Decision::Allow)) => Ok(()),
             Ok(Ok(Decision::Deny { reason })) => Err(("denied", Error::new(denied, reason))),
-            Ok(Err(_)) => Err(("authorizer_failed", Error::new(denied, "the authorizer failed"))),
-            Err(_) => {
-                abort.abort();
-                Err(("authorizer_timeout", Error::new(denied, "the authorizer took too long")))
-            }
+            Ok(Err(_)) => Err(("authorizer_timeout", Error::new(denied, "the authorizer took too long"))),
+            Err(_) => Err(("authorizer_failed", Error::new(denied, "the authorizer failed"))),
         }
     }
 
     /// Counts, logs and tells of a peer that was turned away.
     pub(crate) fn refused(&self, refusal: Refusal<'_>) {
         let Refusal { protocol, remote, stream, reason, detail } = refusal;
+        let detail = printable(&detail);
         self.totals.rejected(protocol, reason);
         if let Some(suppressed) = self.may_log() {
             let remote = remote.map(tracing::field::display);
@@ -130,6 +133,14 @@ impl Gate {
             tracing::warn!(%protocol, remote, stream, reason, %detail, suppressed, "refused");
         }
         self.events.send(Event::Refused { protocol, remote, stream: stream.cloned(), reason, detail });
+    }
+
+    /// Counts, logs and tells of a peer whose session came to nothing because of `error`.
+    pub(crate) fn refused_session(&self, session: &mut OpenSession, error: &Error) {
+        let (protocol, remote, stream) = (session.protocol, session.remote, session.stream.clone());
+        let (reason, detail) = (error.kind().name(), error.to_string());
+        self.refused(Refusal { protocol, remote, stream: Some(&stream), reason, detail });
+        session.because(error.to_string());
     }
 
     /// Whether a line may be written now, with the number of lines that were not since the last.
@@ -146,4 +157,10 @@ impl Gate {
         }
         Some(std::mem::take(&mut log.suppressed))
     }
+}
+
+/// `text` in one line of bounded length, with nothing in it that a terminal obeys.
+fn printable(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().take(DETAIL_CHARS).map(clean).collect()
 }

@@ -1,6 +1,7 @@
 //! Sessions: one authenticated peer's use of a stream, listed, counted and ended from here.
 
 pub mod access;
+pub(crate) mod address;
 pub(crate) mod gate;
 pub(crate) mod registry;
 

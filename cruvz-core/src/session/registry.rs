@@ -1,8 +1,8 @@
 //! The list of open sessions.
 
 use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,10 +12,11 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Counters, Protocol, Role, Session, SessionId, SessionInfo};
+use super::{Counters, Protocol, Role, Session, SessionId, SessionInfo, address};
 use crate::{
     Error, ErrorKind, Event, StreamName,
     analytics::{event::EventSink, totals::Totals},
+    config::AddressConfig,
     runtime::clock::Clock,
 };
 
@@ -26,26 +27,91 @@ pub(crate) struct Sessions {
     events: EventSink,
     totals: Arc<Totals>,
     max: usize,
+    addresses: AddressConfig,
     next_id: AtomicU64,
-    open: Mutex<BTreeMap<SessionId, Arc<Session>>>,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    sessions: BTreeMap<SessionId, Arc<Session>>,
+    /// How many of them are peers' at one address, where that is limited.
+    addresses: HashMap<IpAddr, usize>,
+}
+
+/// Why there is no room for a session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Full {
+    #[error("all {0} sessions are in use")]
+    All(usize),
+    #[error("all {max} sessions of {address} are in use")]
+    Address { address: IpAddr, max: usize },
+}
+
+impl Full {
+    /// A short stable name, as used in metrics.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::All(_) => "session_limit",
+            Self::Address { .. } => "address_limit",
+        }
+    }
+}
+
+impl From<Full> for Error {
+    fn from(full: Full) -> Self {
+        Self::new(ErrorKind::LimitExceeded, full.to_string())
+    }
+}
+
+impl Open {
+    fn insert(&mut self, session: &Arc<Session>, address: Option<IpAddr>) {
+        self.sessions.insert(session.id, Arc::clone(session));
+        if let Some(address) = address {
+            *self.addresses.entry(address).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, session: &Session, address: Option<IpAddr>) {
+        self.sessions.remove(&session.id);
+        let Some(address) = address else { return };
+        let Some(count) = self.addresses.get_mut(&address) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.addresses.remove(&address);
+        }
+    }
 }
 
 impl Sessions {
-    pub(crate) fn new(clock: Clock, events: EventSink, totals: Arc<Totals>, max: usize) -> Arc<Self> {
-        Arc::new(Self { clock, events, totals, max, next_id: AtomicU64::new(1), open: Mutex::default() })
+    pub(crate) fn new(
+        clock: Clock,
+        events: EventSink,
+        totals: Arc<Totals>,
+        max: usize,
+        addresses: AddressConfig,
+    ) -> Arc<Self> {
+        let (next_id, open) = (AtomicU64::new(1), Mutex::default());
+        Arc::new(Self { clock, events, totals, max, addresses, next_id, open })
+    }
+
+    /// The address that a session counts for. What we opened ourselves counts for none.
+    fn address_of(&self, session: &Session) -> Option<IpAddr> {
+        let asked = matches!(session.role, Role::Play | Role::Publish) && self.addresses.max_sessions > 0;
+        address::key(session.remote.filter(|_| asked)?.ip(), &self.addresses)
     }
 
     /// Opens a session.
     ///
     /// # Errors
-    /// `LimitExceeded` when as many are open as the configuration allows.
+    /// When as many are open as the configuration allows.
     pub(crate) fn open(
         self: &Arc<Self>,
         stream: &StreamName,
         protocol: Protocol,
         role: Role,
         remote: Option<SocketAddr>,
-    ) -> Result<OpenSession, Error> {
+    ) -> Result<OpenSession, Full> {
         let session = Arc::new(Session {
             id: SessionId(self.next_id.fetch_add(1, Relaxed)),
             stream: stream.clone(),
@@ -59,14 +125,15 @@ impl Sessions {
             ended: tokio::sync::Notify::new(),
         });
         {
+            let (address, max) = (self.address_of(&session), self.addresses.max_sessions);
             let mut open = self.open.lock();
-            if open.len() >= self.max {
-                return Err(Error::new(
-                    ErrorKind::LimitExceeded,
-                    format!("all {} sessions are in use", self.max),
-                ));
+            if role == Role::Play && open.sessions.len() >= self.max {
+                return Err(Full::All(self.max));
             }
-            open.insert(session.id, Arc::clone(&session));
+            if let Some(address) = address.filter(|address| open.addresses.get(address) >= Some(&max)) {
+                return Err(Full::Address { address, max });
+            }
+            open.insert(&session, address);
         }
         self.totals.session_opened(protocol, role);
         tracing::info!(session = session.id.0, %protocol, %role, %stream, remote = remote.map(tracing::field::display), "session opened");
@@ -83,17 +150,18 @@ impl Sessions {
     /// Every open session, oldest first.
     pub(crate) fn list(&self) -> Vec<SessionInfo> {
         let now = self.clock.now();
-        self.open.lock().values().map(|session| session.info(now)).collect()
+        self.open.lock().sessions.values().map(|session| session.info(now)).collect()
     }
 
     /// How many sessions of `role` are open on `stream`.
     pub(crate) fn count(&self, stream: &StreamName, role: Role) -> usize {
-        self.open.lock().values().filter(|session| session.role == role && session.stream == *stream).count()
+        let open = self.open.lock();
+        open.sessions.values().filter(|session| session.role == role && session.stream == *stream).count()
     }
 
     /// Tells one session to end; `false` when there is none of that id.
     pub(crate) fn end(&self, id: SessionId, reason: &str) -> bool {
-        let session = self.open.lock().get(&id).cloned();
+        let session = self.open.lock().sessions.get(&id).cloned();
         session.is_some_and(|session| {
             session.end(reason);
             true
@@ -102,13 +170,13 @@ impl Sessions {
 
     /// Tells every session of `role` to end.
     pub(crate) fn end_all(&self, role: Role, reason: &str) {
-        for session in self.open.lock().values().filter(|session| session.role == role) {
+        for session in self.open.lock().sessions.values().filter(|session| session.role == role) {
             session.end(reason);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.open.lock().is_empty()
+        self.open.lock().sessions.is_empty()
     }
 }
 
@@ -154,7 +222,8 @@ impl std::ops::Deref for OpenSession {
 
 impl Drop for OpenSession {
     fn drop(&mut self) {
-        self.registry.open.lock().remove(&self.session.id);
+        let address = self.registry.address_of(&self.session);
+        self.registry.open.lock().remove(&self.session, address);
         let reason = self
             .outcome
             .take()
