@@ -1,0 +1,199 @@
+//! Whoever is turned away is told why in its protocol's words, and it is counted and an event, each time.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+mod live;
+mod rtmp_wire;
+
+use std::time::Duration;
+
+use cruvz_core::{
+    AccessRequest, Engine, EngineConfig, Events, FlvRequest, HlsRequest, Protocol,
+    protocol::rtmp::{
+        ClientHandshake, HandshakeKind,
+        chunk::{ChunkReader, MessageHeader},
+        client::Role,
+        code,
+        message::kind,
+    },
+};
+use cruvz_media::amf0::{self, Object, Value};
+use live::{Peer, Stage, name, next_refusal, read_to_end, refusals, rtmp_addr, soon};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+async fn engine() -> Engine {
+    let mut config = EngineConfig::default();
+    config.subscribe_timeout_ms = 50;
+    config.max_sessions = 2;
+    let judge = |request: AccessRequest| async move {
+        match request.stream.app() {
+            "secret" => request.deny("only for members"),
+            _ => request.allow(),
+        }
+    };
+    Engine::builder().config(config).authorize(judge).rtmp("127.0.0.1:0").start().await.unwrap()
+}
+
+/// One refusal: what was asked over RTMP, and what is heard of it.
+struct Case {
+    role: Role,
+    path: &'static str,
+    code: &'static str,
+    reason: &'static str,
+    words: &'static str,
+}
+
+const fn case(
+    role: Role,
+    path: &'static str,
+    code: &'static str,
+    reason: &'static str,
+    words: &'static str,
+) -> Case {
+    Case { role, path, code, reason, words }
+}
+
+async fn refuse_over_rtmp(engine: &Engine, events: &mut Events, case: &Case) {
+    let counted = refusals(engine, Protocol::Rtmp, case.reason);
+    let status = Peer::ask(rtmp_addr(engine), case.role, case.path).await.err().expect("refused");
+    assert_eq!(&status.code[..], case.code, "{}: {status:?}", case.path);
+    assert_eq!(status.level, "error", "{}", case.path);
+    assert!(status.description.contains(case.words), "{}: {status:?}", case.path);
+    let (reason, detail) = next_refusal(events).await;
+    assert_eq!(reason, case.reason, "{}", case.path);
+    assert!(detail.contains(case.words), "{}: {detail}", case.path);
+    assert_eq!(refusals(engine, Protocol::Rtmp, case.reason), counted + 1, "{}", case.path);
+}
+
+#[tokio::test]
+async fn rtmp_peers_are_told_why_with_the_code_that_says_so() {
+    let engine = engine().await;
+    let mut events = engine.events();
+    let stage = Stage::new(&engine, "live/cam", 100).await;
+    let no_name = "is no part of a stream name";
+    for case in [
+        case(Role::Publish, "live/.hidden", code::PUBLISH_BAD_NAME, "bad_name", no_name),
+        case(Role::Play, "live/.hidden", code::PLAY_STREAM_NOT_FOUND, "bad_name", no_name),
+        case(Role::Publish, "secret/cam", code::PUBLISH_DENIED, "denied", "only for members"),
+        case(Role::Play, "secret/cam", code::PLAY_FAILED, "denied", "only for members"),
+        case(Role::Play, "live/none", code::PLAY_STREAM_NOT_FOUND, "not_found", "nobody publishes live/none"),
+        case(Role::Publish, "live/cam", code::PUBLISH_BAD_NAME, "already_exists", "has a publisher already"),
+    ] {
+        refuse_over_rtmp(&engine, &mut events, &case).await;
+    }
+    let viewer = Peer::ask(rtmp_addr(&engine), Role::Play, "live/cam").await.ok().unwrap();
+    let full = "all 2 sessions are in use";
+    refuse_over_rtmp(
+        &engine,
+        &mut events,
+        &case(Role::Play, "live/cam", code::PLAY_FAILED, "session_limit", full),
+    )
+    .await;
+    let draining = tokio::spawn({
+        let engine = engine.clone();
+        // A peer's publisher would be waited for; there is one.
+        async move { engine.drain(Duration::from_secs(60)).await }
+    });
+    drop((viewer, stage));
+    soon(draining).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_draining_engine_says_so() {
+    let engine = engine().await;
+    let addr = rtmp_addr(&engine);
+    let publisher = Peer::ask(addr, Role::Publish, "live/cam").await.ok().unwrap();
+    let draining = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.drain(Duration::from_secs(60)).await }
+    });
+    live::until(|| engine.is_draining()).await;
+    let mut events = engine.events();
+    let words = "shutting down";
+    for case in [
+        case(Role::Publish, "live/b", code::PUBLISH_BAD_NAME, "draining", words),
+        case(Role::Play, "live/cam", code::PLAY_FAILED, "draining", words),
+    ] {
+        refuse_over_rtmp(&engine, &mut events, &case).await;
+    }
+    drop(publisher);
+    soon(draining).await.unwrap();
+}
+
+/// Shakes hands and sends `bytes`; the codes of every status that came back before the end.
+async fn codes_after(engine: &Engine, bytes: &[u8]) -> Vec<String> {
+    let mut socket = TcpStream::connect(rtmp_addr(engine)).await.unwrap();
+    let mut hello = bytes::BytesMut::new();
+    let _handshake = ClientHandshake::new(HandshakeKind::Simple, 5, &mut hello);
+    socket.write_all(&hello).await.unwrap();
+    socket.write_all(&[0; 1536]).await.unwrap();
+    socket.write_all(bytes).await.unwrap();
+    let said = read_to_end(&mut socket).await;
+    let mut reader = ChunkReader::new(&Default::default());
+    let (mut input, mut codes) = (&said[1 + 2 * 1536..], Vec::new());
+    while let Some(message) = reader.read(&mut input).unwrap() {
+        if message.header.kind != kind::COMMAND {
+            continue;
+        }
+        let values = amf0::decode(&message.payload, &amf0::Limits::default()).unwrap();
+        codes.extend(values.iter().filter_map(|value| value.property("code")?.as_str()).map(str::to_owned));
+    }
+    codes
+}
+
+#[tokio::test]
+async fn a_broken_protocol_is_told_although_more_was_sent() {
+    let engine = engine().await;
+    let mut events = engine.events();
+    let connect = Object::new().with("app", "live");
+    let mut bytes = rtmp_wire::command(0, "connect", 1.0, vec![connect.into()]);
+    let control = MessageHeader { csid: 2, timestamp_ms: 0, kind: kind::SET_CHUNK_SIZE, stream_id: 0 };
+    bytes.unsplit(rtmp_wire::chunks(control, &[0; 4]));
+    // What nobody reads any more must not reset the connection before the status is read.
+    bytes.extend_from_slice(&[0; 100_000]);
+    let codes = codes_after(&engine, &bytes).await;
+    assert_eq!(codes, [code::CONNECT_SUCCESS, code::CONNECT_CLOSED]);
+    assert_eq!(next_refusal(&mut events).await, ("protocol", "chunk size 0".to_owned()));
+    assert_eq!(refusals(&engine, Protocol::Rtmp, "protocol"), 1);
+}
+
+#[tokio::test]
+async fn what_a_peer_says_makes_one_short_line() {
+    let engine = engine().await;
+    let mut events = engine.events();
+    let call = "\u{1b}[2Jno\r\nsuch".repeat(500);
+    codes_after(&engine, &rtmp_wire::command(0, &call, 1.0, vec![Value::Null])).await;
+    let (reason, detail) = next_refusal(&mut events).await;
+    assert_eq!(reason, "protocol");
+    assert!(detail.chars().count() <= 200 && !detail.chars().any(char::is_control), "{detail:?}");
+}
+
+#[tokio::test]
+async fn http_viewers_are_told_by_status() {
+    let engine = engine().await;
+    let mut events = engine.events();
+    let remote = "192.0.2.1:5000".parse().unwrap();
+    for (stream, query, status, reason) in [
+        ("secret/cam", "", 401, "denied"),
+        ("secret/cam", "key=wrong", 403, "denied"),
+        ("live/none", "", 404, "not_found"),
+        ("live/none", "a\"b", 400, "bad_query"),
+    ] {
+        let (stream, query) = (name(stream), query.to_owned());
+        let request =
+            HlsRequest { stream: stream.clone(), path: "index.m3u8".into(), query: query.clone(), remote };
+        assert_eq!(soon(engine.hls().respond(request)).await.status, status);
+        assert_eq!(next_refusal(&mut events).await.0, reason);
+        if status == 400 {
+            continue;
+        }
+        for websocket in [false, true] {
+            let request = FlvRequest { stream: stream.clone(), query: query.clone(), remote, websocket };
+            let error = soon(engine.flv().open(request)).await.unwrap_err();
+            assert_eq!(error.kind().http_status(), status);
+            assert_eq!(next_refusal(&mut events).await.0, reason);
+        }
+    }
+    assert_eq!(refusals(&engine, Protocol::Hls, "denied"), 2);
+    assert_eq!(refusals(&engine, Protocol::WsFlv, "not_found"), 1);
+}
