@@ -19,7 +19,7 @@ run: ## Build the server, start it with a demo stream, print where to watch
 	@tools/setup run
 	@tools/demo-clip .cache/demo.mp4
 	cargo build --release --locked -p cruvz-server
-	exec target/release/cruvz-server --demo .cache/demo.mp4
+	exec $${CARGO_TARGET_DIR:-target}/release/cruvz-server --demo .cache/demo.mp4
 
 test: ## Everything: format, lints, unit and scenario tests, examples, real tools, real browser
 	@tools/setup test
