@@ -239,7 +239,12 @@ impl Shard {
         let now = self.shared.clock.now();
         let mut guard = self.seats.lock();
         let seats = &mut *guard;
+        let joined = seats.seats.len();
         seats.seats.append(&mut self.joining.lock());
+        // Whoever comes is shown a picture at once, gathering or not.
+        for seat in &mut seats.seats[joined..] {
+            self.drive(seat, &mut None, now);
+        }
         let ticked = tick.as_mut().poll(cx).is_ready();
         if ticked {
             tick.as_mut().reset(self.shared.clock.instant(now + TICK));
@@ -369,7 +374,10 @@ impl Shard {
                 seat.next = Some(window.from);
                 seat.pending.extend(configuration);
                 let window = Arc::new(window);
-                *cached = Some(Arc::clone(&window));
+                // A viewer that lags must not cost those at the live edge their shared window.
+                if cached.as_ref().is_none_or(|cached| cached.from < window.from) {
+                    *cached = Some(Arc::clone(&window));
+                }
                 Owed::Window(window)
             }
             Next::Wait => Owed::Nothing,
