@@ -185,8 +185,18 @@ fn run(serve: Serve) -> Result<(), String> {
     let demo = serve.demo.clone();
     let config = serve.load().map_err(told)?;
     start_log(&config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(told)?;
+    let runtime = runtime().map_err(told)?;
     runtime.block_on(serve_until_signal(config, demo))
+}
+
+/// One thread where there is one core: threads that take turns on it only wake each other.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match cores {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder.enable_all().build()
 }
 
 async fn serve_until_signal(config: Config, demo: Option<PathBuf>) -> Result<(), String> {

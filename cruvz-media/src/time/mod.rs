@@ -89,10 +89,15 @@ impl Timestamp {
         if timescale == self.timescale {
             return Some(self);
         }
-        let (from, to) = (i128::from(self.timescale.hz()), i128::from(timescale.hz()));
-        let scaled = i128::from(self.ticks) * to;
-        let half = if scaled < 0 { -(from / 2) } else { from / 2 };
-        i64::try_from((scaled + half) / from).ok().map(|ticks| Self::new(ticks, timescale))
+        let (from, to) = (i64::from(self.timescale.hz()), i64::from(timescale.hz()));
+        let half = if self.ticks < 0 { -(from / 2) } else { from / 2 };
+        // Nearly always enough, and several times as fast as 128 bits.
+        let narrow = self.ticks.checked_mul(to).and_then(|scaled| scaled.checked_add(half));
+        if let Some(scaled) = narrow {
+            return Some(Self::new(scaled / from, timescale));
+        }
+        let scaled = i128::from(self.ticks) * i128::from(to) + i128::from(half);
+        i64::try_from(scaled / i128::from(from)).ok().map(|ticks| Self::new(ticks, timescale))
     }
 
     /// [`Self::checked_rescale`], at the end of the range where the instant does not fit.
