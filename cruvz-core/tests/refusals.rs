@@ -5,7 +5,13 @@
 mod live;
 mod rtmp_wire;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use cruvz_core::{
     AccessRequest, Engine, EngineConfig, Events, FlvRequest, HlsRequest, Protocol,
@@ -18,8 +24,11 @@ use cruvz_core::{
     },
 };
 use cruvz_media::amf0::{self, Object, Value};
-use live::{Peer, Stage, name, next_refusal, read_to_end, refusals, rtmp_addr, soon};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use live::{Peer, Stage, name, next_refusal, refusals, rtmp_addr, soon};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 async fn engine() -> Engine {
     let mut config = EngineConfig::default();
@@ -128,7 +137,8 @@ async fn codes_after(engine: &Engine, bytes: &[u8]) -> Vec<String> {
     socket.write_all(&hello).await.unwrap();
     socket.write_all(&[0; 1536]).await.unwrap();
     socket.write_all(bytes).await.unwrap();
-    let said = read_to_end(&mut socket).await;
+    let mut said = Vec::new();
+    soon(socket.read_to_end(&mut said)).await.expect("closed, not reset");
     let mut reader = ChunkReader::new(&Default::default());
     let (mut input, mut codes) = (&said[1 + 2 * 1536..], Vec::new());
     while let Some(message) = reader.read(&mut input).unwrap() {
@@ -196,4 +206,49 @@ async fn http_viewers_are_told_by_status() {
     }
     assert_eq!(refusals(&engine, Protocol::Hls, "denied"), 2);
     assert_eq!(refusals(&engine, Protocol::WsFlv, "not_found"), 1);
+}
+
+/// Says no when it is dropped, as a judge whose verdict nobody waits for any more.
+struct Gone(Arc<AtomicUsize>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorizer_that_hangs_or_panics_has_said_no() {
+    let gone = Arc::new(AtomicUsize::new(0));
+    let judge = {
+        let gone = Arc::clone(&gone);
+        move |request: AccessRequest| {
+            let deliberating = Gone(Arc::clone(&gone));
+            async move {
+                assert_ne!(request.stream.name(), "panic");
+                std::future::pending::<()>().await;
+                drop(deliberating);
+                request.allow()
+            }
+        }
+    };
+    let engine = Engine::builder().authorize(judge).start().await.unwrap();
+    let mut events = engine.events();
+    let ask = |stream: &str| {
+        let (stream, remote) = (name(stream), "192.0.2.1:5000".parse().unwrap());
+        let request = HlsRequest { stream, path: "index.m3u8".into(), query: String::new(), remote };
+        let hls = engine.hls();
+        async move { hls.respond(request).await.status }
+    };
+    assert_eq!(ask("live/panic").await, 401);
+    assert_eq!(next_refusal(&mut events).await.0, "authorizer_failed");
+    assert_eq!(ask("live/hang").await, 401);
+    assert_eq!(next_refusal(&mut events).await.0, "authorizer_timeout");
+    assert_eq!(gone.load(Relaxed), 2);
+
+    // A peer that leaves while it is judged leaves nothing behind.
+    let left = tokio::time::timeout(Duration::from_millis(100), ask("live/hang")).await;
+    assert!(left.is_err());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(gone.load(Relaxed), 3);
 }

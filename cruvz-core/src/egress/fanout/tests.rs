@@ -1,4 +1,9 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    io::{self, Write},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use cruvz_media::{
@@ -311,7 +316,17 @@ async fn the_end_of_the_stream_and_of_a_session_is_told() {
     assert!(Arc::strong_count(&stage.engine.context().gate) < 10, "shards are gone");
 }
 
-#[tokio::test]
+/// Reads and writes as fast as it can, each on a thread, until the socket is shut down.
+fn chatter(socket: TcpStream) -> (std::net::TcpStream, [std::thread::JoinHandle<()>; 2]) {
+    let socket = socket.into_std().unwrap();
+    socket.set_nonblocking(false).unwrap();
+    let (mut reader, mut writer) = (socket.try_clone().unwrap(), socket.try_clone().unwrap());
+    let read = move || drop(io::copy(&mut reader, &mut io::sink()));
+    let write = move || while writer.write_all(&[b'x'; 1 << 16]).is_ok() {};
+    (socket, [std::thread::spawn(read), std::thread::spawn(write)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_viewer_that_never_stops_talking_takes_nobodys_time() {
     let mut stage = Stage::new(100, |_| {}).await;
     stage.write(1);
@@ -319,15 +334,7 @@ async fn a_viewer_that_never_stops_talking_takes_nobodys_time() {
     for _ in 0..20 {
         others.push(stage.viewer().await);
     }
-    let mut talker = stage.viewer().await;
-    let talking = tokio::spawn(async move {
-        // It reads what it is answered, and so has always something to say.
-        let (mut reader, mut writer) = talker.split();
-        let mut sink = tokio::io::sink();
-        let read = tokio::io::copy(&mut reader, &mut sink);
-        let write = async { while writer.write_all(&[b'x'; 4096]).await.is_ok() {} };
-        let _ = tokio::join!(read, write);
-    });
+    let (talker, threads) = chatter(stage.viewer().await);
     for round in 1..=50 {
         stage.write(1);
         for (n, client) in others.iter_mut().enumerate() {
@@ -335,7 +342,8 @@ async fn a_viewer_that_never_stops_talking_takes_nobodys_time() {
             assert_eq!(frames.len(), if round == 1 { 2 } else { 1 }, "viewer {n}");
         }
     }
-    talking.abort();
+    talker.shutdown(std::net::Shutdown::Both).unwrap();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 #[tokio::test]
