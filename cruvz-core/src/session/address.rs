@@ -57,7 +57,8 @@ impl Pace {
                 return true;
             }
         }
-        let before = buckets.get(&key).map_or(self.full_milli(), |bucket| self.refilled(*bucket, now));
+        let before =
+            buckets.get(&key).map_or_else(|| self.full_milli(), |bucket| self.refilled(*bucket, now));
         let left = before.checked_sub(1000);
         buckets.insert(key, Bucket { left_milli: left.unwrap_or(before), at: now });
         left.is_some()

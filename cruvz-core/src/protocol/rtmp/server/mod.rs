@@ -180,7 +180,7 @@ impl ServerConnection {
             Phase::Closing => None,
             Phase::Handshake(_) | Phase::Connect if self.pending.is_none() => Some(config.handshake_timeout),
             _ if self.awaits_request() => {
-                let since = self.idle_since.unwrap_or(self.liveness.heard_at());
+                let since = self.idle_since.unwrap_or_else(|| self.liveness.heard_at());
                 Some(since.saturating_add(config.request_timeout))
             }
             _ => Some(self.liveness.next_look(config.ping_after, config.idle_timeout)),
