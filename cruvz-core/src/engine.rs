@@ -266,9 +266,10 @@ impl Engine {
         for role in [Role::Play, Role::Publish, Role::Pull, Role::Push] {
             context.gate.sessions.end_all(role, "server is shutting down");
         }
-        // Peers get a moment to be told; whoever does not listen is cut.
+        // Peers get a moment to be told; whoever does not listen is cut. Viewers of HLS learn it from the playlist.
         let patience = context.clock.now() + Duration::from_secs(1);
-        while context.clock.now() < patience && !context.gate.sessions.is_empty() {
+        let connected = |session: &SessionInfo| session.protocol != Protocol::Hls;
+        while context.clock.now() < patience && context.gate.sessions.list().iter().any(connected) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         self.0.stop.stop();

@@ -156,6 +156,14 @@ struct Seats {
     last_listen: Duration,
 }
 
+/// Why a viewer is no more.
+enum Gone {
+    /// The connection is broken or closed.
+    Cut(String),
+    /// It said goodbye or broke the protocol.
+    Said(String),
+}
+
 /// What a viewer is owed.
 enum Owed {
     Window(Arc<Window>),
@@ -301,9 +309,14 @@ impl Shard {
                 if !seat.listens() || seat.socket.poll_read_ready(cx).is_pending() {
                     break;
                 }
-                if let Err(reason) = seat.read() {
-                    seat.leave(reason);
-                    gone = true;
+                match seat.read() {
+                    Ok(()) => {}
+                    // It may still listen: what it was promised is finished, and it is answered.
+                    Err(Gone::Said(reason)) => seat.end(reason.into()),
+                    Err(Gone::Cut(reason)) => {
+                        seat.leave(reason);
+                        gone = true;
+                    }
                 }
             }
         }
@@ -456,13 +469,13 @@ impl Seat {
     }
 
     /// Takes what the viewer sent.
-    fn read(&mut self) -> Result<(), String> {
+    fn read(&mut self) -> Result<(), Gone> {
         let mut buffer = [0; READ_BYTES];
         match self.socket.try_read(&mut buffer) {
-            Ok(0) => Err("viewer left".to_owned()),
-            Ok(n) => self.peer.receive(&buffer[..n], &mut self.pending),
+            Ok(0) => Err(Gone::Cut("viewer left".to_owned())),
+            Ok(n) => self.peer.receive(&buffer[..n], &mut self.pending).map_err(Gone::Said),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(Gone::Cut(error.to_string())),
         }
     }
 

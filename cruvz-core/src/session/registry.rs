@@ -174,10 +174,6 @@ impl Sessions {
             session.end(reason);
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.lock().sessions.is_empty()
-    }
 }
 
 impl Session {
