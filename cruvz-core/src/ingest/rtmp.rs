@@ -33,6 +33,8 @@ use crate::{
 
 /// What one read takes at most: several messages of a usual stream.
 const READ_BYTES: usize = 16 << 10;
+/// The same before publishing: commands are short, and most connections are players that soon need no buffer.
+const COMMAND_BYTES: usize = 4 << 10;
 /// How often the state machine is told the time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to read our answers.
@@ -96,7 +98,7 @@ impl Remote {
             started: self.context.clock.now(),
             // One timer for the life of the connection: arming one per read costs more than the read.
             tick: tokio::time::interval(TICK),
-            buffer: vec![0; READ_BYTES].into(),
+            buffer: vec![0; COMMAND_BYTES].into(),
             pending,
         };
         match connection.run().await {
@@ -255,6 +257,7 @@ impl<T: Transport> Connection<T> {
         };
         self.rtmp.accept_publish()?;
         self.pending.leave();
+        self.buffer = vec![0; READ_BYTES].into();
         let mut feed = Feed::new(publisher);
         match self.receive_media(&mut feed).await {
             Ok(()) => {
