@@ -1,5 +1,7 @@
 //! HLS as a viewer meets it: requests in, playlists and media out, on virtual time.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
+
 use std::{fs::File, time::Duration};
 
 use cruvz_core::{
@@ -29,6 +31,7 @@ async fn engine() -> Engine {
 }
 
 /// Publishes the clip again and again at its own pace, until the engine stops or `seconds` have passed.
+#[expect(clippy::disallowed_methods, reason = "the test's own clock, which stands still until it is moved")]
 async fn publish(engine: Engine, seconds: i64) -> Publisher {
     let mut reader = Reader::open(File::open(CLIP).unwrap(), Limits::default()).unwrap();
     let tracks = reader.tracks().clone();

@@ -1,5 +1,7 @@
 //! A stream outlives its publisher's connection: one timeline, the same viewers.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

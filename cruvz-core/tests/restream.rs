@@ -1,5 +1,7 @@
 //! Pushing and pulling between engines over real sockets, in plain and over TLS.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking, in its helpers too")]
+
 use std::time::Duration;
 
 use cruvz_core::{
