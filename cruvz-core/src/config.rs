@@ -189,6 +189,8 @@ impl HlsConfig {
         config.part_target_ms = self.part_ms;
         config.segment_target_ms = self.segment_ms;
         config.window_segments = self.window_segments;
+        // A viewer may hold a playlist as old as it is long (bis §6.2.2).
+        config.retained_segments = self.window_segments.max(config.retained_segments).min(10_000);
         config
     }
 }

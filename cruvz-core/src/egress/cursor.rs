@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
+use super::patience::Patience;
 use crate::{
     Event,
-    analytics::event::EventSink,
-    config::{EgressConfig, Overflow},
     hub::wire::{Next, WireLog},
+    runtime::context::Context,
     session::OpenSession,
 };
 
@@ -18,28 +18,22 @@ pub(crate) struct Cursor {
     head: Option<Bytes>,
     next: Option<u64>,
     lag_us: i64,
-    overflow: Overflow,
-    gather: Duration,
-    events: EventSink,
+    patience: Patience,
+    context: Context,
     pub(crate) session: OpenSession,
 }
 
 impl Cursor {
-    pub(crate) fn new(
-        log: Arc<WireLog>,
-        head: Bytes,
-        config: &EgressConfig,
-        events: EventSink,
-        session: OpenSession,
-    ) -> Self {
+    /// A viewer of `log` that is sent `head` first.
+    pub(crate) fn new(context: &Context, log: Arc<WireLog>, head: Bytes, session: OpenSession) -> Self {
+        let max_lag_us = context.config.egress.max_lag_ms.saturating_mul(1000);
         Self {
             log,
             head: Some(head).filter(|head| !head.is_empty()),
             next: None,
-            lag_us: i64::try_from(config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
-            overflow: config.overflow,
-            gather: Duration::from_millis(config.gather_ms),
-            events,
+            lag_us: i64::try_from(max_lag_us).unwrap_or(i64::MAX),
+            patience: Patience::default(),
+            context: context.clone(),
             session,
         }
     }
@@ -62,13 +56,12 @@ impl Cursor {
                 return None;
             }
             match self.log.next(self.next, self.lag_us) {
-                Next::Send { missed, .. } if missed > 0 && self.overflow == Overflow::Disconnect => {
-                    self.session.because("too slow for this stream");
-                    return None;
-                }
                 Next::Send { missed, configuration, window } => {
+                    if missed > 0 && !self.skip(missed) {
+                        self.session.because("too slow for this stream");
+                        return None;
+                    }
                     self.next = Some(window.end());
-                    self.count(missed);
                     let bytes = match (&configuration, window.pieces()) {
                         (None, [piece]) => piece.clone(),
                         (_, pieces) => concat(configuration.iter().chain(pieces)),
@@ -85,20 +78,21 @@ impl Cursor {
                         () = changed => {}
                         _ = self.session.wait_end() => return None,
                     }
-                    if !self.gather.is_zero() {
-                        tokio::time::sleep(self.gather).await;
+                    let gather_ms = self.context.config.egress.gather_ms;
+                    if gather_ms > 0 {
+                        tokio::time::sleep(Duration::from_millis(gather_ms)).await;
                     }
                 }
             }
         }
     }
 
-    fn count(&self, missed: u64) {
-        if missed > 0 {
-            self.session.skipped(missed);
-            let (stream, session) = (self.session.stream.clone(), self.session.id);
-            self.events.send(Event::ViewerSkipped { stream, session, dropped_frames: missed });
-        }
+    /// The viewer jumped ahead. Whether it may go on.
+    fn skip(&mut self, missed: u64) -> bool {
+        self.session.skipped(missed);
+        let (stream, session) = (self.session.stream.clone(), self.session.id);
+        self.context.events.send(Event::ViewerSkipped { stream, session, dropped_frames: missed });
+        self.patience.bears_skip(self.context.config.egress.overflow, self.context.clock.now())
     }
 }
 

@@ -26,7 +26,8 @@ use tokio::{net::TcpStream, time::Sleep};
 use crate::{
     Event,
     analytics::event::EventSink,
-    config::{EgressConfig, Overflow},
+    config::EgressConfig,
+    egress::patience::Patience,
     hub::wire::{Listener, Next, Window, WireLog},
     runtime::clock::Clock,
     session::OpenSession,
@@ -49,9 +50,6 @@ const READ_BYTES: usize = 4096;
 const READS: usize = 4;
 /// Pieces that may wait to be sent to a viewer that is still listened to: answers to one that does not take them would pile up.
 const MAX_PENDING: usize = 8;
-/// Skips within [`SKIP_WINDOW`] after which a viewer is told to go: it cannot carry the stream.
-const MAX_SKIPS: u32 = 10;
-const SKIP_WINDOW: Duration = Duration::from_secs(30);
 
 /// The protocol's side of a viewer: what it says is answered, and it is told goodbye.
 pub(crate) trait Peer: Send {
@@ -106,8 +104,7 @@ impl Fanout {
             session: viewer.session,
             blocked_since: None,
             ending: None,
-            skips_from: Duration::ZERO,
-            skips: 0,
+            patience: Patience::default(),
         };
         let mut shards = self.0.shards.lock();
         let room =
@@ -184,8 +181,7 @@ struct Seat {
     blocked_since: Option<Duration>,
     /// Why it ends once `pending` is out.
     ending: Option<Arc<str>>,
-    skips_from: Duration,
-    skips: u32,
+    patience: Patience,
 }
 
 impl Listener for Shard {
@@ -406,15 +402,11 @@ impl Shard {
         seat.session.skipped(missed);
         let (stream, session) = (seat.session.stream.clone(), seat.session.id);
         self.shared.events.send(Event::ViewerSkipped { stream, session, dropped_frames: missed });
-        if now.saturating_sub(seat.skips_from) > SKIP_WINDOW {
-            (seat.skips_from, seat.skips) = (now, 0);
-        }
-        seat.skips += 1;
-        if self.shared.config.overflow == Overflow::Disconnect || seat.skips > MAX_SKIPS {
+        let bears = seat.patience.bears_skip(self.shared.config.overflow, now);
+        if !bears {
             seat.end("too slow for this stream".into());
-            return false;
         }
-        true
+        bears
     }
 
     /// Ends viewers that were told to go and those that take nothing.

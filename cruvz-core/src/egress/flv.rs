@@ -148,13 +148,7 @@ impl FlvViewer {
     pub async fn next(&mut self) -> Option<Bytes> {
         if let Some(session) = self.session.take() {
             let (log, head) = (Arc::clone(&self.log), self.head.clone());
-            self.cursor = Some(Cursor::new(
-                log,
-                head,
-                &self.context.config.egress,
-                self.context.events.clone(),
-                session,
-            ));
+            self.cursor = Some(Cursor::new(&self.context, log, head, session));
         }
         self.cursor.as_mut()?.next().await
     }

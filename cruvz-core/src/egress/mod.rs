@@ -3,6 +3,7 @@
 pub(crate) mod cursor;
 pub(crate) mod fanout;
 pub mod flv;
+pub(crate) mod patience;
 pub(crate) mod push;
 pub(crate) mod rtmp;
 pub(crate) mod tags;

@@ -26,8 +26,7 @@ pub(crate) async fn attempt(job: Arc<Job>) -> Result<(), Error> {
     let log = stream.wire(rtmp::publish_format(stream_id).ok_or_else(unusual)?)?;
     let protocol = if job.url.is_tls() { Protocol::Rtmps } else { Protocol::Rtmp };
     let session = context.gate.sessions.open(&job.stream, protocol, Role::Push, Some(client.addr))?;
-    let mut cursor =
-        Cursor::new(log, bytes::Bytes::new(), &context.config.egress, context.events.clone(), session);
+    let mut cursor = Cursor::new(context, log, bytes::Bytes::new(), session);
     job.set(RemoteState::Running);
     let ended = send(&mut client, &mut cursor).await;
     match &ended {

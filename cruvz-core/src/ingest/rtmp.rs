@@ -348,7 +348,7 @@ impl<T: Transport> Connection<T> {
                 context.fanout.serve(&log, Viewer { socket, head, peer, session });
             }
             Err(stream) => {
-                let cursor = Cursor::new(log, head, &context.config.egress, context.events.clone(), session);
+                let cursor = Cursor::new(&context, log, head, session);
                 drop(self.buffer);
                 let stuck = Duration::from_millis(context.config.egress.stuck_timeout_ms);
                 write_all(stream, cursor, RtmpPeer(rtmp), stuck).await;
