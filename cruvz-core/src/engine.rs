@@ -161,7 +161,7 @@ impl Engine {
 
     /// How many viewers a stream has.
     pub fn viewers(&self, name: &StreamName) -> usize {
-        self.0.context.gate.sessions.count(name, Role::Play)
+        self.0.context.gate.sessions.viewers(name)
     }
 
     /// Every open session, oldest first.

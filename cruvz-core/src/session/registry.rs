@@ -37,6 +37,17 @@ struct Open {
     sessions: BTreeMap<SessionId, Arc<Session>>,
     /// How many of them are peers' at one address, where that is limited.
     addresses: HashMap<IpAddr, usize>,
+    /// How many of them play each stream: asked for by every page that lists streams.
+    viewers: HashMap<StreamName, usize>,
+}
+
+/// Counts one off `key`; what nobody counts any more is forgotten.
+fn count_off<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(key);
+    }
 }
 
 /// Why there is no room for a session.
@@ -70,15 +81,18 @@ impl Open {
         if let Some(address) = address {
             *self.addresses.entry(address).or_default() += 1;
         }
+        if session.role == Role::Play {
+            *self.viewers.entry(session.stream.clone()).or_default() += 1;
+        }
     }
 
     fn remove(&mut self, session: &Session, address: Option<IpAddr>) {
         self.sessions.remove(&session.id);
-        let Some(address) = address else { return };
-        let Some(count) = self.addresses.get_mut(&address) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.addresses.remove(&address);
+        if let Some(address) = address {
+            count_off(&mut self.addresses, &address);
+        }
+        if session.role == Role::Play {
+            count_off(&mut self.viewers, &session.stream);
         }
     }
 }
@@ -153,10 +167,9 @@ impl Sessions {
         self.open.lock().sessions.values().map(|session| session.info(now)).collect()
     }
 
-    /// How many sessions of `role` are open on `stream`.
-    pub(crate) fn count(&self, stream: &StreamName, role: Role) -> usize {
-        let open = self.open.lock();
-        open.sessions.values().filter(|session| session.role == role && session.stream == *stream).count()
+    /// How many sessions play `stream`.
+    pub(crate) fn viewers(&self, stream: &StreamName) -> usize {
+        self.open.lock().viewers.get(stream).copied().unwrap_or(0)
     }
 
     /// Tells one session to end; `false` when there is none of that id.
