@@ -4,3 +4,4 @@
 //! protocol runs in a test on a virtual wire and under any runtime. Every limit is a documented field.
 
 pub mod rtmp;
+pub mod srt;
