@@ -117,7 +117,7 @@ pub struct VideoFormat {
 /// The shape of an audio track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AudioFormat {
-    /// Samples per second as played (after SBR).
+    /// Samples per second as played (after SBR); 0 where only a frame tells ([`crate::codec::complete`]).
     pub sample_rate_hz: u32,
     /// Channels as played.
     pub channels: u8,

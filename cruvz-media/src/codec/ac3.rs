@@ -13,6 +13,8 @@ use crate::{AudioFormat, Codec, CodecParams, Format};
 const SYNC: [u8; 2] = [0x0B, 0x77];
 /// Sampling frequencies by `fscod`; 3 is reserved in AC-3 and means half the rate in E-AC-3.
 const SAMPLE_RATES_HZ: [u32; 3] = [48_000, 44_100, 32_000];
+/// E-AC-3's `fscod` for half a rate.
+const HALF_RATE: u8 = 3;
 /// Full-range channels by `acmod`.
 const CHANNELS: [u8; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
 /// Samples of an AC-3 syncframe: six blocks.
@@ -129,10 +131,10 @@ impl Eac3Frame {
         let substream = bits.byte(3)?;
         let bytes = (bits.read(11)? as usize + 1) * 2;
         let fscod = bits.byte(2)?;
-        // fscod 3: half the rate that the next two bits name, and always six blocks.
+        // At half rates the next two bits name the whole one, and there are always six blocks.
         let code = bits.byte(2)?;
         let (sample_rate_hz, blocks) = match fscod {
-            3 => (sample_rate(code)? / 2, 6),
+            HALF_RATE => (sample_rate(code)? / 2, 6),
             _ => (sample_rate(fscod)?, [1, 2, 3, 6][usize::from(code)]),
         };
         let (acmod, lfe, bsid) = (bits.byte(3)?, bits.flag()?, bits.byte(5)?);
@@ -180,11 +182,12 @@ fn eac3_channels(record: &[u8]) -> Result<u8, Error> {
     Ok(channels)
 }
 
-/// A dec3's sampling frequency. At half rates it does not say which.
+/// A dec3's sampling frequency; 0 at half rates, as it has no field that says which.
 fn eac3_sample_rate(record: &[u8]) -> Result<u32, Error> {
     let mut bits = BitReader::new(record);
     bits.skip(13 + 3)?; // data_rate, num_ind_sub
-    sample_rate(bits.byte(2)?)
+    let fscod = bits.byte(2)?;
+    if fscod == HALF_RATE { Ok(0) } else { sample_rate(fscod) }
 }
 
 /// What a dec3, or the first syncframe of an E-AC-3 packet, says of the media; the record in the result is a dec3.
@@ -272,9 +275,13 @@ mod tests {
         // fscod 3, fscod2 1: 22.05 kHz.
         let params = codec::parse(Codec::Eac3, hex("0b77017fd487c0002084")).unwrap();
         assert_eq!(params.audio().unwrap().sample_rate_hz, 22_050);
-        // The record has no room for fscod2.
-        let error = codec::parse(Codec::Eac3, params.config).unwrap_err();
-        assert_eq!(error, Error::Invalid { field: "AC-3 fscod", value: 3 });
+        // The record has no room for fscod2: it leaves the rate open until a frame says it.
+        let frame = hex("0b77017fc487c0002084");
+        let params = codec::parse(Codec::Eac3, frame.clone()).unwrap();
+        assert_eq!(params.audio().unwrap().sample_rate_hz, 24_000);
+        let open = codec::parse(Codec::Eac3, params.config.clone()).unwrap();
+        assert_eq!(open.audio(), Some(&AudioFormat { sample_rate_hz: 0, ..*params.audio().unwrap() }));
+        assert_eq!(codec::complete(open, &frame), Ok(params));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::{Codec, CodecParams, Format, VideoFormat};
+use crate::{AudioFormat, Codec, CodecParams, Format, VideoFormat};
 
 pub mod aac;
 pub mod ac3;
@@ -88,7 +88,7 @@ pub enum Error {
 /// [`h265::nal_length_size`]) of the original is less than 4, payloads must pass [`nal::to_four_byte_lengths`].
 ///
 /// VP8, VP9, and AV1 without a sequence header in its record do not tell the size here: it is 0 by 0 until
-/// [`complete`] reads it from a keyframe.
+/// [`complete`] reads it from a keyframe. A dec3 does not tell which of the half sample rates it means: that is 0, too.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -145,13 +145,15 @@ pub fn from_frame(codec: Codec, payload: &Bytes) -> Result<CodecParams, Error> {
     }
 }
 
-/// `params` with the size that only a keyframe tells, where [`parse`] left it 0 by 0; otherwise as they are.
+/// `params` with what only a frame tells, where [`parse`] left it 0: the size, in a keyframe, or E-AC-3's sample rate;
+/// otherwise as they are.
 ///
 /// # Errors
 /// Those of [`from_frame`]: the next keyframe may do better.
 pub fn complete(params: CodecParams, keyframe: &Bytes) -> Result<CodecParams, Error> {
     match params.format {
-        Format::Video(VideoFormat { width: 0, .. }) => {
+        Format::Video(VideoFormat { width: 0, .. })
+        | Format::Audio(AudioFormat { sample_rate_hz: 0, .. }) => {
             let format = from_frame(params.codec, keyframe)?.format;
             Ok(CodecParams { format, ..params })
         }

@@ -83,10 +83,15 @@ fn audio(name: FourCc, mut body: Bytes, track: u32) -> Result<Option<Description
         b"ec-3" => (Codec::Eac3, config(b"dec3", "E-AC-3 header (dec3)")?),
         _ => (Codec::Mp3, Bytes::new()),
     };
-    let params = match codec {
+    let mut params = match codec {
         Codec::Mp3 => mp3(stated),
         codec => codec::parse(codec, config).map_err(|source| Error::Codec { track, source })?,
     };
+    if let Format::Audio(audio) = &mut params.format
+        && audio.sample_rate_hz == 0
+    {
+        audio.sample_rate_hz = stated.sample_rate_hz;
+    }
     Ok(Some(Description { params, nal_length_bytes: 4 }))
 }
 
@@ -225,6 +230,14 @@ mod tests {
         let description = parse(&sound(b".mp3", 0, 0, &[]), 1).unwrap().unwrap();
         let audio = description.params.audio().unwrap();
         assert_eq!((audio.sample_rate_hz, audio.channels), (22_050, 1));
+    }
+
+    #[test]
+    fn a_rate_that_the_record_leaves_open_is_that_of_the_entry() {
+        for (dec3, rate_hz) in [([6, 0, 0xe0, 4, 0], 22_050), ([6, 0, 0x20, 4, 0], 48_000)] {
+            let description = parse(&sound(b"ec-3", 0, 0, &boxed(b"dec3", &dec3)), 1).unwrap().unwrap();
+            assert_eq!(description.params.audio().unwrap().sample_rate_hz, rate_hz);
+        }
     }
 
     #[test]
