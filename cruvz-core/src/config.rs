@@ -57,13 +57,22 @@ pub struct AddressConfig {
     /// Sessions open at once. Default 1,000; 0 is no limit. Set it higher when viewers come through a proxy or a CDN whose address
     /// they all share.
     pub max_sessions: usize,
+    /// HLS requests that wait at once for a playlist or part that is not there yet. Default 2,000, two for each session: a player
+    /// waits for one of either. 0 is no limit.
+    pub max_waiting: usize,
     /// Whether these limits hold for peers on this machine too. Default false: proxies, encoders and relays run there.
     pub limit_loopback: bool,
 }
 
 impl Default for AddressConfig {
     fn default() -> Self {
-        Self { connections_per_s: 20, connection_burst: 100, max_sessions: 1_000, limit_loopback: false }
+        Self {
+            connections_per_s: 20,
+            connection_burst: 100,
+            max_sessions: 1_000,
+            max_waiting: 2_000,
+            limit_loopback: false,
+        }
     }
 }
 

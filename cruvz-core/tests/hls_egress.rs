@@ -112,6 +112,47 @@ async fn viewers_are_sessions_that_can_be_seen_ended_and_forgotten() {
     publishing.abort();
 }
 
+/// The directives with which a player waits for the part after the last one of `playlist`.
+fn next_part(playlist: &str) -> String {
+    let hint = playlist.split("TYPE=PART,URI=\"").nth(1).unwrap().split('"').next().unwrap();
+    let numbers: Vec<&str> =
+        hint.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty()).collect();
+    let [.., msn, part, _] = numbers[..] else { panic!("{hint}") };
+    format!("_HLS_msn={msn}&_HLS_part={part}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_makes_so_many_requests_wait_and_no_more() {
+    let mut config = EngineConfig::default();
+    config.addresses.max_waiting = 3;
+    let engine = Engine::builder().config(config).start().await.unwrap();
+    let hls = engine.hls();
+    let publishing = tokio::spawn(publish(engine.clone(), 60));
+    let playlist = text(&hls.respond(request("main.m3u8", "")).await);
+    let query = next_part(&playlist);
+    let ask = |remote: &str, query: &str| {
+        let (hls, mut request) = (hls.clone(), request("main.m3u8", query));
+        request.remote = remote.parse().unwrap();
+        tokio::spawn(async move { hls.respond(request).await })
+    };
+    let asked: Vec<_> = (0..5).map(|n| ask("192.0.2.7:5000", &format!("{query}&viewer={n}"))).collect();
+    let neighbour = ask("192.0.2.8:5000", &query).await.unwrap();
+    let mut answers = Vec::new();
+    for answer in asked {
+        answers.push(answer.await.unwrap());
+    }
+    let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses, [200, 200, 200, 503, 503]);
+    assert_eq!(neighbour.status, 200);
+    assert_eq!(answers[3].retry_after_s, Some(1));
+    assert_eq!(text(&answers[3]), "3 requests of 192.0.2.7 are waiting already\n");
+    assert!(engine.totals().refusals().contains(&("hls", "waiting_limit", 2)));
+    assert_eq!(ask("192.0.2.7:5000", "").await.unwrap().status, 200, "what need not wait is answered");
+    let later = next_part(&text(&ask("192.0.2.7:5000", "").await.unwrap()));
+    assert_eq!(ask("192.0.2.7:5000", &later).await.unwrap().status, 200, "the seats are free again");
+    publishing.abort();
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_end_is_in_the_playlist_and_a_new_run_has_new_names() {
     let engine = engine().await;

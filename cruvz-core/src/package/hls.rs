@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::{
     AccessRequest, Action, Error, ErrorKind, Protocol, StreamName, Subscriber,
     runtime::{clock::Clock, context::Context},
-    session::{OpenSession, gate::Refusal},
+    session::{OpenSession, address::WaitingRoom, gate::Refusal},
 };
 
 /// How often viewers that have gone are looked for.
@@ -67,6 +67,7 @@ struct Shared {
     context: Context,
     streams: Mutex<HashMap<StreamName, Arc<Packaged>>>,
     runs: AtomicU64,
+    waiting: Arc<WaitingRoom>,
 }
 
 impl fmt::Debug for Hls {
@@ -93,7 +94,8 @@ struct Viewer {
 
 impl Hls {
     pub(crate) fn new(context: Context) -> Self {
-        Self(Arc::new(Shared { context, streams: Mutex::default(), runs: AtomicU64::new(0) }))
+        let waiting = WaitingRoom::new(context.config.addresses.clone());
+        Self(Arc::new(Shared { context, streams: Mutex::default(), runs: AtomicU64::new(0), waiting }))
     }
 
     /// Answers a request, waiting where HLS says so: for a stream that has no publisher yet, for the first segments, for a part
@@ -112,14 +114,7 @@ impl Hls {
         let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
         if request.query.len() > MAX_QUERY_BYTES || !request.query.bytes().all(clean) {
             let detail = "this query cannot be carried on into a playlist";
-            self.0.context.gate.refused(Refusal {
-                protocol: Protocol::Hls,
-                remote: Some(request.remote),
-                stream: Some(&request.stream),
-                reason: "bad_query",
-                detail: detail.to_owned(),
-            });
-            return Err(Error::new(ErrorKind::InvalidArgument, detail));
+            return Err(self.refuse(request, "bad_query", Error::new(ErrorKind::InvalidArgument, detail)));
         }
         let is_playlist = request.path.ends_with(".m3u8");
         let packaged = match self.0.current(&request.stream) {
@@ -135,12 +130,26 @@ impl Hls {
         if is_playlist {
             self.see(&packaged, request, &own, now).await?;
         }
-        let mut response = HlsResponse::from(packaged.respond(request).await);
+        let response = packaged.respond(request, &self.0.waiting).await;
+        let response = response.map_err(|full| self.refuse(request, "waiting_limit", full))?;
+        let mut response = HlsResponse::from(response);
         packaged.count(request.remote.ip(), &own, response.len());
         if request.path == "index.m3u8" && !own.is_empty() {
             response.carry_on(&own);
         }
         Ok(response)
+    }
+
+    /// Counts and tells of a request that is answered with `error`.
+    fn refuse(&self, request: &HlsRequest, reason: &'static str, error: Error) -> Error {
+        self.0.context.gate.refused(Refusal {
+            protocol: Protocol::Hls,
+            remote: Some(request.remote),
+            stream: Some(&request.stream),
+            reason,
+            detail: error.to_string(),
+        });
+        error
     }
 
     /// Starts packaging: the first viewer is authorised before anything is made for it.
@@ -272,22 +281,31 @@ impl Packaged {
         self.changed.notify_waiters();
     }
 
-    async fn respond(&self, request: &HlsRequest) -> Response {
+    /// Answers `request` as soon as its time has come.
+    ///
+    /// # Errors
+    /// When too many requests of its address wait already.
+    async fn respond(&self, request: &HlsRequest, waiting: &Arc<WaitingRoom>) -> Result<Response, Error> {
         let asked = Request { path: &request.path, query: &request.query, siblings: &[] };
-        let mut deadline = None;
+        let mut seat_and_deadline = None;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
             let reply = self.packager.lock().respond(&asked);
             let Wait { longest, expired } = match reply {
-                Reply::Ready(response) => return response,
+                Reply::Ready(response) => return Ok(response),
                 Reply::Wait(wait) => wait,
             };
-            let deadline = deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(longest)));
+            let (_, deadline) = match &mut seat_and_deadline {
+                Some(waiting) => waiting,
+                none => {
+                    none.insert((waiting.enter(request.remote.ip())?, Box::pin(tokio::time::sleep(longest))))
+                }
+            };
             tokio::select! {
                 () = changed => {}
-                () = deadline => return expired,
+                () = deadline => return Ok(expired),
             }
         }
     }

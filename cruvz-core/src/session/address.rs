@@ -3,15 +3,18 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
-use crate::config::AddressConfig;
+use crate::{Error, ErrorKind, config::AddressConfig};
 
 /// Addresses whose pace is remembered. Beyond it only the limits for all hold.
 const MAX_REMEMBERED: usize = 65_536;
+/// How often room is made for more. Looking through all of them for each connection would be work that a peer can ask for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Whom `ip` counts as: an IPv6 host owns its /64. `None` where limits do not apply.
 pub(crate) fn key(ip: IpAddr, config: &AddressConfig) -> Option<IpAddr> {
@@ -29,7 +32,14 @@ pub(crate) fn key(ip: IpAddr, config: &AddressConfig) -> Option<IpAddr> {
 #[derive(Debug)]
 pub(crate) struct Pace {
     config: AddressConfig,
-    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+    remembered: Mutex<Remembered>,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    buckets: HashMap<IpAddr, Bucket>,
+    /// When those that are full again were last forgotten.
+    swept: Option<Duration>,
 }
 
 /// Connections that may still come, in thousandths, as of a moment.
@@ -41,7 +51,7 @@ struct Bucket {
 
 impl Pace {
     pub(crate) fn new(config: AddressConfig) -> Self {
-        Self { config, buckets: Mutex::default() }
+        Self { config, remembered: Mutex::default() }
     }
 
     /// Whether `ip` may open one more connection `now`.
@@ -50,9 +60,12 @@ impl Pace {
             return true;
         }
         let Some(key) = key(ip, &self.config) else { return true };
-        let mut buckets = self.buckets.lock();
+        let Remembered { buckets, swept } = &mut *self.remembered.lock();
         if buckets.len() >= MAX_REMEMBERED && !buckets.contains_key(&key) {
-            buckets.retain(|_, bucket| self.refilled(*bucket, now) < self.full_milli());
+            if swept.is_none_or(|swept| now.saturating_sub(swept) >= SWEEP) {
+                buckets.retain(|_, bucket| self.refilled(*bucket, now) < self.full_milli());
+                *swept = Some(now);
+            }
             if buckets.len() >= MAX_REMEMBERED {
                 return true;
             }
@@ -75,9 +88,85 @@ impl Pace {
     }
 }
 
+/// Counts one off `key`; what nobody counts any more is forgotten.
+pub(super) fn count_off<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    let Some(count) = counts.get_mut(key) else { return };
+    *count -= 1;
+    if *count == 0 {
+        counts.remove(key);
+    }
+}
+
+/// How many requests of each address wait.
+#[derive(Debug)]
+pub(crate) struct WaitingRoom {
+    config: AddressConfig,
+    seats: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One request that waits, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    room: Arc<WaitingRoom>,
+    key: Option<IpAddr>,
+}
+
+impl WaitingRoom {
+    pub(crate) fn new(config: AddressConfig) -> Arc<Self> {
+        Arc::new(Self { config, seats: Mutex::default() })
+    }
+
+    /// A seat for one more request of `ip`.
+    ///
+    /// # Errors
+    /// `LimitExceeded` when as many wait as [`AddressConfig::max_waiting`] says.
+    pub(crate) fn enter(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, Error> {
+        let max = self.config.max_waiting;
+        let key = key(ip, &self.config).filter(|_| max > 0);
+        if let Some(key) = key {
+            let mut seats = self.seats.lock();
+            let taken = seats.entry(key).or_default();
+            if *taken >= max {
+                let full = format!("{max} requests of {key} are waiting already");
+                return Err(Error::new(ErrorKind::LimitExceeded, full));
+            }
+            *taken += 1;
+        }
+        Ok(Seat { room: Arc::clone(self), key })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            count_off(&mut self.room.seats.lock(), &key);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_has_so_many_seats_and_gets_one_back_that_is_left() {
+        let config = AddressConfig { max_waiting: 2, ..AddressConfig::default() };
+        let room = WaitingRoom::new(config.clone());
+        let enter = |ip: &str| room.enter(ip.parse().unwrap());
+        let (first, _second) = (enter("2001:db8::1").unwrap(), enter("2001:db8::2").unwrap());
+        let full = enter("2001:db8::3").unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::LimitExceeded);
+        assert_eq!(full.to_string(), "2 requests of 2001:db8:: are waiting already");
+        assert!(enter("192.0.2.1").is_ok(), "others do not pay");
+        drop(first);
+        assert!(enter("2001:db8::3").is_ok());
+        assert_eq!(room.seats.lock().len(), 1, "who is gone is forgotten");
+        let this_machine: Vec<_> = (0..9).map(|_| enter("127.0.0.1").unwrap()).collect();
+        assert_eq!(this_machine.len(), 9);
+        let open = WaitingRoom::new(AddressConfig { max_waiting: 0, ..config });
+        let all: Vec<_> = (0..9).map(|_| open.enter("192.0.2.1".parse().unwrap()).unwrap()).collect();
+        assert_eq!((all.len(), open.seats.lock().len()), (9, 0), "0 is no limit");
+    }
 
     fn pace(connections_per_s: u32, connection_burst: u32) -> Pace {
         Pace::new(AddressConfig { connections_per_s, connection_burst, ..AddressConfig::default() })
@@ -122,8 +211,8 @@ mod tests {
         for n in 0..MAX_REMEMBERED as u32 + 1000 {
             assert!(pace.admits(std::net::Ipv4Addr::from_bits(n | 1 << 30).into(), Duration::ZERO));
         }
-        assert!(pace.buckets.lock().len() <= MAX_REMEMBERED);
+        assert!(pace.remembered.lock().buckets.len() <= MAX_REMEMBERED);
         assert_eq!(admitted(&pace, "198.51.100.1", 9, 5_000), 2, "room is made when buckets are full again");
-        assert_eq!(pace.buckets.lock().len(), 1);
+        assert_eq!(pace.remembered.lock().buckets.len(), 1);
     }
 }

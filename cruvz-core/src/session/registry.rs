@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Counters, Protocol, Role, Session, SessionId, SessionInfo, address};
+use super::{Counters, Protocol, Role, Session, SessionId, SessionInfo, address, address::count_off};
 use crate::{
     Error, ErrorKind, Event, StreamName,
     analytics::{event::EventSink, totals::Totals},
@@ -39,15 +39,6 @@ struct Open {
     addresses: HashMap<IpAddr, usize>,
     /// How many of them play each stream: asked for by every page that lists streams.
     viewers: HashMap<StreamName, usize>,
-}
-
-/// Counts one off `key`; what nobody counts any more is forgotten.
-fn count_off<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    let Some(count) = counts.get_mut(key) else { return };
-    *count -= 1;
-    if *count == 0 {
-        counts.remove(key);
-    }
 }
 
 /// Why there is no room for a session.
