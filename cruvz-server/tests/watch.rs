@@ -4,6 +4,7 @@
 mod support;
 
 use cruvz_core::Role;
+use futures_util::StreamExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use support::{Answer, DEADLINE, ask, get, publish, read_head, read_until, server};
 use tokio::{
@@ -93,13 +94,46 @@ async fn over_http2_flv_is_a_body() {
     let mut body = axum::body::Body::new(response.into_body()).into_data_stream();
     let mut bytes = Vec::new();
     while bytes.len() < 20_000 {
-        let piece = timeout(DEADLINE, futures_util::StreamExt::next(&mut body)).await.unwrap();
+        let piece = timeout(DEADLINE, body.next()).await.unwrap();
         bytes.extend_from_slice(&piece.unwrap().unwrap());
     }
     assert_eq!(bytes[..3], *b"FLV");
     viewers(&server, 1).await;
     drop((body, sender));
     viewers(&server, 0).await;
+}
+
+#[tokio::test]
+async fn over_http2_an_answer_that_nobody_reads_is_given_up_and_others_are_not() {
+    let server = server("http.write_timeout_ms = 200").await;
+    publish(&server).await;
+    let socket = TcpStream::connect(server.http_addr().unwrap()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(1_000)
+        .handshake(TokioIo::new(socket))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut ask = async |path: &str| {
+        let request = hyper::Request::get(format!("http://a{path}")).body(axum::body::Body::empty()).unwrap();
+        let response = timeout(DEADLINE, sender.send_request(request)).await.unwrap().unwrap();
+        axum::body::Body::new(response.into_body()).into_data_stream()
+    };
+    let mut unread = ask("/flv/live/cam.flv").await;
+    let mut read = ask("/flv/live/cam.flv").await;
+    viewers(&server, 2).await;
+    let reading = tokio::spawn(async move { while let Some(Ok(_)) = read.next().await {} });
+    viewers(&server, 1).await;
+    assert_eq!(&ask("/livez").await.next().await.unwrap().unwrap()[..], b"ok\n");
+    assert!(!reading.is_finished());
+    let end = timeout(DEADLINE, async {
+        while unread.next().await?.is_ok() {}
+        Some(())
+    })
+    .await
+    .unwrap();
+    assert!(end.is_some(), "it is reset, so that nobody takes it for whole");
+    assert_eq!(server.engine().viewers(&"live/cam".parse().unwrap()), 1);
 }
 
 #[tokio::test]

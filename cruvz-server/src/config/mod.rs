@@ -82,7 +82,8 @@ pub struct HttpConfig {
     /// How long a peer may take to send a request head, the TLS handshake and idle time between requests included, in
     /// milliseconds. Default 10,000.
     pub header_timeout_ms: u64,
-    /// How long a peer may take nothing of an answer that is ready, in milliseconds. Default 15,000. For FLV viewers on plain HTTP/1,
+    /// How long a peer may take nothing of an answer that is ready, in milliseconds. Default 15,000, over HTTP/2 up to twice
+    /// as long. For FLV viewers on plain HTTP/1,
     /// `engine.egress.stuck_timeout_ms` counts.
     pub write_timeout_ms: u64,
     /// The largest head of a request, in bytes. Default 16,384; at least 8,192.

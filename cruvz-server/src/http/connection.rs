@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{accept::Limits, patience::Patient, sniff::Sniffed, takeover::Takeover};
+use super::{accept::Limits, body::PatientBody, patience::Patient, sniff::Sniffed, takeover::Takeover};
 
 /// Requests of one HTTP/2 connection at once. A player needs two or three.
 const H2_STREAMS: u32 = 64;
@@ -126,7 +126,12 @@ impl Connection {
             .keep_alive_timeout(self.limits.header_timeout)
             .max_concurrent_streams(H2_STREAMS)
             .max_header_list_size(u32::try_from(self.limits.max_header_bytes).unwrap_or(u32::MAX));
-        let connection = builder.serve_connection(TokioIo::new(io), service(self.router, peer));
+        let (limit, requests) = (self.limits.write_timeout, service(self.router, peer));
+        let patient = service_fn(move |request| {
+            let answer = requests.call(request);
+            async move { answer.await.map(|answer| answer.map(|body| PatientBody::new(body, limit))) }
+        });
+        let connection = builder.serve_connection(TokioIo::new(io), patient);
         let mut closing = self.closing;
         tokio::pin!(connection);
         tokio::select! {

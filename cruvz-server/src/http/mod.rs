@@ -1,6 +1,7 @@
 //! The HTTP transport: our own accept loop under the router, so that a live viewer's socket can be taken out of HTTP.
 
 mod accept;
+mod body;
 mod connection;
 mod listener;
 mod patience;
