@@ -120,6 +120,41 @@ impl AudioSpecificConfig {
         Ok(bits.into_bytes().into())
     }
 
+    /// The header of an ADTS frame, without checksum, before an access unit of so many bytes. SBR and PS are not told in
+    /// it: decoders find them in the access units.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for an object type, frequency, channel list or frame length that ADTS has no room for;
+    /// [`Error::Invalid`] for an access unit beyond its 13 bits.
+    pub fn adts_header(&self, access_unit_bytes: usize) -> Result<[u8; 7], Error> {
+        let refuse = |field, value: u32| Error::Unsupported { field, value: value.into() };
+        if !matches!(self.object_type, 1..=4) {
+            return Err(refuse("audio object type", self.object_type.into()));
+        }
+        if !matches!(self.channel_config, 1..=7) {
+            return Err(refuse("channelConfiguration", self.channel_config.into()));
+        }
+        if self.samples_per_frame != 1024 {
+            return Err(refuse("frame length", self.samples_per_frame));
+        }
+        let rate = SAMPLE_RATES_HZ.iter().position(|rate| *rate == self.sample_rate_hz);
+        let rate = rate.ok_or_else(|| refuse("samplingFrequency", self.sample_rate_hz))? as u8;
+        let bytes = access_unit_bytes.saturating_add(7);
+        if bytes >= 1 << 13 {
+            return Err(Error::Invalid { field: "ADTS frame length", value: bytes as u64 });
+        }
+        let channels = self.channel_config;
+        Ok([
+            0xFF,
+            0xF1, // the rest of the sync word, MPEG-4, no layer, no checksum
+            (self.object_type - 1) << 6 | rate << 2 | channels >> 2,
+            (channels & 3) << 6 | (bytes >> 11) as u8,
+            (bytes >> 3) as u8,
+            ((bytes & 7) << 5) as u8 | 0x1F, // adts_buffer_fullness 0x7FF: variable rate
+            0xFC,
+        ])
+    }
+
     /// What is heard: after SBR and PS.
     pub fn audio_format(&self) -> AudioFormat {
         let sample_rate_hz = self.sbr_sample_rate_hz.unwrap_or(self.sample_rate_hz);

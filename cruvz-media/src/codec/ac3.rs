@@ -202,6 +202,57 @@ pub(super) fn eac3_params(config: &Bytes) -> Result<CodecParams, Error> {
     Ok(CodecParams { codec: Codec::Eac3, config, format: Format::Audio(format), rfc6381: "ec-3".to_owned() })
 }
 
+/// Bit rates of AC-3 by the upper five bits of `frmsizecod`, in kbit/s (ETSI TS 102 366 table 4.13).
+const BIT_RATES_KBPS: [u32; 19] =
+    [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640];
+
+/// What it takes to find the next syncframe of AC-3 or E-AC-3 in a byte stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncFrame {
+    /// Bytes of the whole syncframe.
+    pub bytes: usize,
+    /// Samples per second.
+    pub sample_rate_hz: u32,
+    /// Samples in it.
+    pub samples: u32,
+    /// Whether an access unit begins with it: always in AC-3; in E-AC-3 with the first independent substream.
+    pub begins_unit: bool,
+}
+
+impl SyncFrame {
+    /// Reads the header at the front of a syncframe of either codec.
+    ///
+    /// # Errors
+    /// [`Error::Truncated`] below 7 bytes, [`Error::Invalid`] without the sync word or with reserved values.
+    pub fn parse(frame: &[u8]) -> Result<Self, Error> {
+        let mut bits = BitReader::new(frame);
+        let sync = bits.read(16)?;
+        if sync != 0x0B77 {
+            return Err(Error::Invalid { field: "AC-3 sync word", value: sync.into() });
+        }
+        bits.skip(24)?; // crc1, fscod, frmsizecod; in E-AC-3 what stands in their place
+        if bits.byte(5)? > 10 {
+            let frame = Eac3Frame::parse(frame)?;
+            return Ok(Self {
+                bytes: frame.bytes,
+                sample_rate_hz: frame.sample_rate_hz,
+                samples: frame.blocks * BLOCK_SAMPLES,
+                begins_unit: frame.independent && frame.substream == 0,
+            });
+        }
+        let fscod = frame[4] >> 6;
+        let frmsizecod = frame[4] & 0x3F;
+        let sample_rate_hz = sample_rate(fscod)?;
+        let kbps = BIT_RATES_KBPS.get(usize::from(frmsizecod >> 1));
+        let kbps =
+            kbps.ok_or_else(|| Error::Invalid { field: "AC-3 frmsizecod", value: frmsizecod.into() })?;
+        // In words of 16 bits; at 44.1 kHz every other frame has one more.
+        let padding = u32::from(fscod == 1) * u32::from(frmsizecod & 1);
+        let words = kbps * 1_000 / 16 * AC3_SAMPLES / sample_rate_hz + padding;
+        Ok(Self { bytes: 2 * words as usize, sample_rate_hz, samples: AC3_SAMPLES, begins_unit: true })
+    }
+}
+
 /// Samples in an E-AC-3 packet: of all the syncframes of its first independent substream. `None` when it does not begin
 /// with one or they do not fill it.
 pub fn eac3_samples(packet: &[u8]) -> Option<u32> {

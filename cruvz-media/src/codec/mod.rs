@@ -117,6 +117,7 @@ pub fn parse(codec: Codec, config: Bytes) -> Result<CodecParams, Error> {
         Codec::Mp3 => mp3::params(&config),
         Codec::Opus => opus::params(config),
         Codec::ScriptData => Ok(CodecParams::script_data()),
+        Codec::TsData => Ok(CodecParams::ts_data(config)),
         Codec::Vp8 => Ok(vp8::params()),
         Codec::Vp9 => vp9::params(config),
     }
@@ -141,7 +142,9 @@ pub fn from_frame(codec: Codec, payload: &Bytes) -> Result<CodecParams, Error> {
         Codec::ScriptData => Ok(CodecParams::script_data()),
         Codec::Vp8 => sized(vp8::params(), vp8::frame_size(payload)),
         Codec::Vp9 => sized(parse(codec, vp9::record_from_keyframe(payload)?)?, vp9::frame_size(payload)),
-        Codec::Aac | Codec::Flac | Codec::Opus => Err(Error::Missing("configuration in band")),
+        Codec::Aac | Codec::Flac | Codec::Opus | Codec::TsData => {
+            Err(Error::Missing("configuration in band"))
+        }
     }
 }
 
@@ -183,7 +186,8 @@ pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
         | Codec::Flac
         | Codec::Mp3
         | Codec::Opus
-        | Codec::ScriptData => true,
+        | Codec::ScriptData
+        | Codec::TsData => true,
     }
 }
 
@@ -198,6 +202,27 @@ pub fn samples(params: &CodecParams, packet: &[u8]) -> Option<u32> {
         Codec::Opus => opus::samples(packet),
         _ => params.audio()?.samples_per_frame,
     }
+}
+
+/// What of a frame's header tells that its track changed, for codecs that describe themselves; `None` for the others
+/// and for frames that say nothing. The same frame format has the same signature, whatever its bit rate.
+pub(crate) fn signature(codec: Codec, keyframe: bool, payload: &[u8]) -> Option<[u8; 7]> {
+    let mut signature = [0; 7];
+    let (fields, mask): (_, &[u8]) = match codec {
+        // Sync, version, layer; sampling rate; channel mode (ISO/IEC 11172-3 §2.4.1.3).
+        Codec::Mp3 => (payload.get(..4)?, &[0xff, 0xfe, 0x0c, 0xc0]),
+        // fscod; bsid, bsmod; acmod to lfeon (ETSI TS 102 366 §4.3).
+        Codec::Ac3 => (payload.get(4..7)?, &[0xc0, 0xff, 0xff]),
+        // fscod to lfeon; bsid (annex E §E.1.2).
+        Codec::Eac3 => (payload.get(4..6)?, &[0xff, 0xf8]),
+        // Start code, width, height (RFC 6386 §9.1).
+        Codec::Vp8 if keyframe => (payload.get(3..10)?, &[0xff; 7]),
+        _ => return None,
+    };
+    for ((kept, field), mask) in signature.iter_mut().zip(fields).zip(mask) {
+        *kept = field & mask;
+    }
+    Some(signature)
 }
 
 /// `numerator / denominator` in lowest terms, or `None` where either is zero or does not fit.

@@ -35,27 +35,6 @@ pub(super) const fn is_self_describing(codec: Codec) -> bool {
     matches!(codec, Codec::Ac3 | Codec::Eac3 | Codec::Mp3 | Codec::Vp8)
 }
 
-/// What of a frame's header tells that its track changed, for codecs that describe themselves; `None` for the others
-/// and for frames that say nothing. The same frame format has the same signature, whatever its bit rate.
-pub(super) fn signature(codec: Codec, keyframe: bool, payload: &[u8]) -> Option<[u8; 7]> {
-    let mut signature = [0; 7];
-    let (fields, mask): (_, &[u8]) = match codec {
-        // Sync, version, layer; sampling rate; channel mode (ISO/IEC 11172-3 §2.4.1.3).
-        Codec::Mp3 => (payload.get(..4)?, &[0xff, 0xfe, 0x0c, 0xc0]),
-        // fscod; bsid, bsmod; acmod to lfeon (ETSI TS 102 366 §4.3).
-        Codec::Ac3 => (payload.get(4..7)?, &[0xc0, 0xff, 0xff]),
-        // fscod to lfeon; bsid (annex E §E.1.2).
-        Codec::Eac3 => (payload.get(4..6)?, &[0xff, 0xf8]),
-        // Start code, width, height (RFC 6386 §9.1).
-        Codec::Vp8 if keyframe => (payload.get(3..10)?, &[0xff; 7]),
-        _ => return None,
-    };
-    for ((kept, field), mask) in signature.iter_mut().zip(fields).zip(mask) {
-        *kept = field & mask;
-    }
-    Some(signature)
-}
-
 /// Whether a decoder that knows `old` has nothing to learn from `new`. STREAMINFO comes again at the end of a FLAC
 /// stream, with the frame sizes, the number of samples and the checksum that turned out: those are no change.
 pub(super) fn is_same(old: &CodecParams, new: &CodecParams) -> bool {
@@ -122,7 +101,7 @@ pub(super) fn opus_head(channels: u8) -> Option<Bytes> {
 pub(super) fn wire_record(params: &CodecParams, legacy: bool) -> Option<Bytes> {
     match params.codec {
         Codec::Mp3 if legacy => None,
-        Codec::ScriptData => None,
+        Codec::ScriptData | Codec::TsData => None,
         // Nothing but the FourCC (E-RTMP v2 §Enhanced Audio).
         Codec::Ac3 | Codec::Eac3 | Codec::Mp3 => Some(Bytes::new()),
         Codec::Flac => Some(codec::flac::stream_header(&params.config)),

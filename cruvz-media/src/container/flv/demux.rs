@@ -213,7 +213,7 @@ impl Demuxer {
     /// Learns what a frame says of its own track, where no configuration record does.
     fn describe(&mut self, id: TrackId, codec: Codec, keyframe: bool, payload: &Bytes) -> Result<(), Error> {
         let slot = self.slots.iter_mut().find(|slot| slot.is(id, codec));
-        if let Some(signature) = config::signature(codec, keyframe, payload) {
+        if let Some(signature) = codec::signature(codec, keyframe, payload) {
             if slot.is_some_and(|slot| slot.source == signature[..]) {
                 return Ok(());
             }

@@ -23,7 +23,7 @@ impl FourCc {
             Codec::Opus => b"Opus",
             Codec::Vp8 => b"vp08",
             Codec::Vp9 => b"vp09",
-            Codec::ScriptData => return None,
+            Codec::ScriptData | Codec::TsData => return None,
         }))
     }
 

@@ -131,7 +131,7 @@ impl Muxer {
                 }
             }
         }
-        for track in tracks.iter().filter(|track| track.kind() == TrackKind::Data) {
+        for track in tracks.iter().filter(|track| track.params.codec == Codec::ScriptData) {
             let form = Form::of_data(track.id);
             outputs.push(Output { track: track.clone(), form });
         }
