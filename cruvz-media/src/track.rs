@@ -60,6 +60,8 @@ pub enum Codec {
     Opus,
     /// FLV script data: AMF0 values such as `onMetaData`.
     ScriptData,
+    /// Data of an MPEG-TS stream, handed on as it came: timed metadata, SCTE 35, private streams.
+    TsData,
     /// VP8 (RFC 6386).
     Vp8,
     /// VP9.
@@ -72,7 +74,7 @@ impl Codec {
         match self {
             Self::Av1 | Self::H264 | Self::H265 | Self::Vp8 | Self::Vp9 => TrackKind::Video,
             Self::Aac | Self::Ac3 | Self::Eac3 | Self::Flac | Self::Mp3 | Self::Opus => TrackKind::Audio,
-            Self::ScriptData => TrackKind::Data,
+            Self::ScriptData | Self::TsData => TrackKind::Data,
         }
     }
 
@@ -89,6 +91,7 @@ impl Codec {
             Self::Mp3 => "MP3",
             Self::Opus => "Opus",
             Self::ScriptData => "script data",
+            Self::TsData => "MPEG-TS data",
             Self::Vp8 => "VP8",
             Self::Vp9 => "VP9",
         }
@@ -144,7 +147,8 @@ pub struct CodecParams {
     /// The coding.
     pub codec: Codec,
     /// The decoder configuration record: avcC, hvcC, av1C, vpcC, AudioSpecificConfig, OpusHead, dfLa's STREAMINFO,
-    /// dac3, dec3; empty where the codec needs none (MP3, VP8, script data).
+    /// dac3, dec3; the stream_type of MPEG-TS data and its descriptors; empty where the codec needs none (MP3, VP8,
+    /// script data).
     pub config: Bytes,
     /// What the record says of the media.
     pub format: Format,
@@ -156,6 +160,12 @@ impl CodecParams {
     /// The parameters of a script data track.
     pub fn script_data() -> Self {
         Self { codec: Codec::ScriptData, config: Bytes::new(), format: Format::Data, rfc6381: String::new() }
+    }
+
+    /// The parameters of a data track of MPEG-TS: `config` is its stream_type and then its descriptors, as a program map
+    /// has them (ISO/IEC 13818-1 §2.4.4.8).
+    pub fn ts_data(config: Bytes) -> Self {
+        Self { codec: Codec::TsData, config, format: Format::Data, rfc6381: String::new() }
     }
 
     /// The video format, if it is video.

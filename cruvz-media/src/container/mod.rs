@@ -4,3 +4,4 @@ pub mod cmaf;
 pub mod file;
 pub mod flv;
 pub mod mp4;
+pub mod mpegts;

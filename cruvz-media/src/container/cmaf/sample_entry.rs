@@ -57,7 +57,9 @@ pub(super) fn put_sample_entry(out: &mut Vec<u8>, params: &CodecParams) -> Resul
             need(params, config, 5)?;
             put_audio(out, b"ec-3", params, 16, |out| put_box(out, b"dec3", |out| out.put_slice(config)));
         }
-        codec @ (Codec::ScriptData | Codec::Vp8) => return Err(Error::UnsupportedCodec(codec)),
+        codec @ (Codec::ScriptData | Codec::TsData | Codec::Vp8) => {
+            return Err(Error::UnsupportedCodec(codec));
+        }
     }
     Ok(())
 }

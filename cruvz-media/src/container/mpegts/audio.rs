@@ -1,0 +1,216 @@
+//! AAC in ADTS, MP3, AC-3 and E-AC-3: frames out of a byte stream that PES packets cut anywhere.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{
+    Counters,
+    elementary::{Access, Output, Unit, UnitClock},
+};
+use crate::{
+    Codec, CodecParams,
+    codec::{self, aac::AdtsHeader, ac3, mp3},
+};
+
+/// Bytes of an unfinished frame at most: an E-AC-3 access unit with all its substreams.
+const MAX_PENDING_BYTES: usize = 64 * 1024;
+/// Substreams of an E-AC-3 access unit that are told apart; real ones have 1 or 2, the standard allows 72.
+const MAX_SUBSTREAMS: usize = 16;
+
+/// Splits a byte stream into frames and gives each its own exact time.
+#[derive(Debug)]
+pub(super) struct Parser {
+    codec: Codec,
+    /// A frame's beginning whose end has not come.
+    pending: BytesMut,
+    clock: UnitClock,
+    /// What of the last frame's header tells that the configuration is the same.
+    signature: Option<[u8; 7]>,
+}
+
+/// A frame at the front of some bytes.
+struct Frame {
+    /// Bytes of it, header included.
+    bytes: usize,
+    /// Bytes before the payload.
+    header_bytes: usize,
+    samples: u32,
+    sample_rate_hz: u32,
+    /// More than one access unit in it, which cannot be told apart without decoding.
+    is_joined: bool,
+}
+
+/// What is at the front of some bytes.
+enum Front {
+    Frame(Frame),
+    /// The beginning of a frame, as far as can be told.
+    Short,
+    Garbage,
+}
+
+impl Parser {
+    pub(super) fn new(codec: Codec) -> Self {
+        Self { codec, pending: BytesMut::new(), clock: UnitClock::default(), signature: None }
+    }
+
+    pub(super) fn lose(&mut self) {
+        self.pending.clear();
+        self.clock.forget();
+    }
+
+    pub(super) fn push(&mut self, access: &Access, counters: &mut Counters, out: &mut Vec<Output>) {
+        // Where the packet's time applies: to the first frame that begins in it (ISO/IEC 13818-1 §2.4.3.7).
+        let mut stamped_at = self.pending.len();
+        let mut stamp = access.moment.map(|moment| moment.pts);
+        self.pending.extend_from_slice(&access.payload);
+        let mut bytes = std::mem::take(&mut self.pending).freeze();
+        while !bytes.is_empty() {
+            let skipped = self.garbage(&bytes);
+            if skipped > 0 {
+                counters.malformed += 1;
+                self.clock.forget();
+            }
+            bytes.advance(skipped);
+            stamped_at = stamped_at.saturating_sub(skipped);
+            let Front::Frame(frame) = self.front(&bytes) else { break };
+            if stamped_at == 0
+                && let Some(ticks) = stamp.take()
+            {
+                self.clock.set(ticks);
+            }
+            stamped_at = stamped_at.saturating_sub(frame.bytes);
+            self.frame(&frame, bytes.split_to(frame.bytes), counters, out);
+        }
+        if bytes.len() > MAX_PENDING_BYTES {
+            counters.malformed += 1;
+            self.clock.forget();
+        } else if !bytes.is_empty() {
+            // A frame that begins here and ends in the next packet has this packet's time.
+            if stamped_at == 0
+                && let Some(ticks) = stamp
+            {
+                self.clock.set(ticks);
+            }
+            self.pending = BytesMut::from(&bytes[..]);
+        }
+    }
+
+    /// Bytes before the next frame: 0 where one begins at once.
+    fn garbage(&self, bytes: &[u8]) -> usize {
+        if !matches!(self.front(bytes), Front::Garbage) {
+            return 0;
+        }
+        // A sync word alone proves little: a frame must be followed by another, or by the end.
+        let is_sure = |&at: &usize| match self.front(&bytes[at..]) {
+            Front::Frame(frame) => !matches!(self.front(&bytes[at + frame.bytes..]), Front::Garbage),
+            Front::Short => true,
+            Front::Garbage => false,
+        };
+        (1..bytes.len()).find(is_sure).unwrap_or(bytes.len())
+    }
+
+    fn front(&self, bytes: &[u8]) -> Front {
+        let parsed = match self.codec {
+            Codec::Aac => adts(bytes),
+            Codec::Mp3 => mp3(bytes),
+            Codec::Ac3 => ac3(bytes),
+            _ => eac3(bytes),
+        };
+        match parsed {
+            Ok(frame) if frame.bytes <= bytes.len() => Front::Frame(frame),
+            Ok(_) | Err(codec::Error::Truncated { .. }) => Front::Short,
+            Err(_) => Front::Garbage,
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame, bytes: Bytes, counters: &mut Counters, out: &mut Vec<Output>) {
+        let time = self.clock.next(frame.samples, frame.sample_rate_hz);
+        let signature = signature(self.codec, &bytes);
+        if signature.is_none() || signature != self.signature {
+            match self.params(&bytes) {
+                Ok(params) => out.push(Output::Params(params)),
+                Err(_) => {
+                    counters.malformed += 1;
+                    return;
+                }
+            }
+            self.signature = signature;
+        }
+        let payload = bytes.slice(frame.header_bytes..);
+        match time {
+            Some(_) if frame.is_joined || payload.is_empty() => counters.malformed += 1,
+            Some(pts) => out.push(Output::Unit(Unit { pts, dts: pts, keyframe: true, payload })),
+            None => counters.untimed += 1,
+        }
+    }
+
+    fn params(&self, frame: &Bytes) -> Result<CodecParams, codec::Error> {
+        match self.codec {
+            Codec::Aac => codec::parse(Codec::Aac, codec::aac::config_from_adts(frame)?),
+            codec => codec::from_frame(codec, frame),
+        }
+    }
+}
+
+fn signature(codec: Codec, frame: &[u8]) -> Option<[u8; 7]> {
+    match codec {
+        // Profile and rate; channels (ISO/IEC 14496-3 §1.A.2.2).
+        Codec::Aac => frame.get(2..4).map(|fields| [fields[0] & 0xFD, fields[1] & 0xC0, 0, 0, 0, 0, 0]),
+        codec => codec::signature(codec, true, frame),
+    }
+}
+
+fn adts(bytes: &[u8]) -> Result<Frame, codec::Error> {
+    let header = AdtsHeader::parse(bytes)?;
+    Ok(Frame {
+        bytes: header.frame_bytes,
+        header_bytes: header.header_bytes,
+        samples: 1_024 * u32::from(header.access_units),
+        sample_rate_hz: header.sample_rate_hz,
+        is_joined: header.access_units > 1,
+    })
+}
+
+fn mp3(bytes: &[u8]) -> Result<Frame, codec::Error> {
+    let header = mp3::Header::parse(bytes)?;
+    let free_format = codec::Error::Unsupported { field: "MP3 bit rate", value: 0 };
+    Ok(Frame {
+        bytes: header.frame_bytes.ok_or(free_format)?,
+        header_bytes: 0,
+        samples: header.samples,
+        sample_rate_hz: header.sample_rate_hz,
+        is_joined: false,
+    })
+}
+
+fn ac3(bytes: &[u8]) -> Result<Frame, codec::Error> {
+    let header = ac3::SyncFrame::parse(bytes)?;
+    Ok(Frame {
+        bytes: header.bytes,
+        header_bytes: 0,
+        samples: header.samples,
+        sample_rate_hz: header.sample_rate_hz,
+        is_joined: false,
+    })
+}
+
+/// An access unit: an independent substream, and what adds channels or programs to it.
+fn eac3(bytes: &[u8]) -> Result<Frame, codec::Error> {
+    let first = ac3::SyncFrame::parse(bytes)?;
+    let mut end = first.bytes;
+    for _ in 1..MAX_SUBSTREAMS {
+        // What comes in the next packet cannot be waited for: muxers align access units.
+        let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) else { break };
+        match ac3::SyncFrame::parse(rest) {
+            Ok(next) if !next.begins_unit => end += next.bytes,
+            Err(error @ codec::Error::Truncated { .. }) => return Err(error),
+            _ => break,
+        }
+    }
+    Ok(Frame {
+        bytes: end,
+        header_bytes: 0,
+        samples: first.samples,
+        sample_rate_hz: first.sample_rate_hz,
+        is_joined: false,
+    })
+}
