@@ -3,6 +3,8 @@
 pub(crate) mod cursor;
 pub(crate) mod fanout;
 pub mod flv;
+#[allow(dead_code, reason = "the drivers that use it follow")]
+pub(crate) mod mpegts;
 pub(crate) mod patience;
 pub(crate) mod push;
 pub(crate) mod rtmp;
