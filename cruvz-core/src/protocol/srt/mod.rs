@@ -7,10 +7,17 @@
 //! Sources: `draft-sharabayko-srt-01`, the clauses in brackets below, and libsrt's behaviour where the two differ.
 //! Deviations are listed in `docs/protocols/srt.md`.
 
+pub mod connection;
 pub mod control;
+mod established;
 pub mod packet;
 mod seq;
 
+pub use connection::{
+    Bandwidth, CloseReason, Connection, ConnectionConfig, Event, PacketLog, ReceiveStats, Run, SendStats,
+    Stats,
+};
 pub use control::{Ack, AckBody, Control, ControlPacket, SeqRange};
+pub use established::{Established, PeerFlags};
 pub use packet::{Boundary, DataHeader, DataPacket, KeyFlag, Packet, PacketError, SocketId};
 pub use seq::Seq;

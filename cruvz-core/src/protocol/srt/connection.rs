@@ -1,0 +1,312 @@
+//! A connection after the handshake, both directions (§4).
+//!
+//! Packets of the peer go into [`Connection::receive`]; media in order and in time comes out of
+//! [`Connection::poll_event`]. What is to be sent is written by [`Connection::fill`], which reads media from a
+//! [`PacketLog`] that all viewers of a stream share, as runs of equal segments for one segmented send (GSO), small
+//! control packets behind them. Until the first packet comes nothing is kept for the receiving half, and the sending
+//! half keeps no packets at all.
+//!
+//! A peer can make it do a bounded amount of work per packet and keep a bounded amount of memory, whatever it sends:
+//! answers are state ("an acknowledgement is to be answered"), not queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{AckBody, Control, ControlPacket, DataPacket, Established, Packet, SocketId};
+
+mod acks;
+mod buffer;
+mod config;
+mod log;
+mod losses;
+mod pacer;
+mod rate;
+mod receiver;
+mod repeats;
+mod rtt;
+mod sender;
+mod stats;
+mod tolerance;
+mod tsbpd;
+
+pub use config::{Bandwidth, ConnectionConfig};
+pub use log::PacketLog;
+pub use stats::{ReceiveStats, SendStats, Stats};
+
+use log::Nothing;
+use receiver::Receiver;
+use rtt::Rtt;
+use sender::Sender;
+
+/// What a connection has for its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The next packet's payload, in order and in time.
+    Data(Bytes),
+    /// So many packets between the last and the next did not come in time.
+    Gap {
+        /// How many.
+        packets: u64,
+    },
+    /// The connection is over; nothing follows.
+    Closed(CloseReason),
+}
+
+/// Why a connection is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer said so.
+    Peer,
+    /// The peer was silent for [`ConnectionConfig::peer_idle`].
+    Idle,
+    /// [`Connection::close`] was called.
+    Local,
+}
+
+/// What a buffer was filled with: datagrams of the same length one behind the other, of which only the last may be
+/// shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Bytes of each datagram but the last.
+    pub segment_size: usize,
+    /// How many datagrams.
+    pub segments: usize,
+}
+
+/// One connection, after the handshake and until its end.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    config: Arc<ConnectionConfig>,
+    established: Box<Established>,
+    rtt: Rtt,
+    sender: Sender,
+    receiver: Option<Box<Receiver>>,
+    /// The acknowledgement to answer: the last one, as one answer per gather is enough.
+    ack_ack: Option<u32>,
+    /// When media may be sent.
+    ready: Duration,
+    last_heard: Duration,
+    last_sent: Duration,
+    closed: Option<Closed>,
+    unwanted: u64,
+}
+
+/// How far the end is.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    reason: CloseReason,
+    /// Whether the peer is still to be told.
+    tell: bool,
+    /// Whether the user has been told.
+    told: bool,
+}
+
+/// Bytes that a small control packet takes at most: one that may ride behind media.
+const SMALL_CONTROL: usize = 32;
+
+impl Connection {
+    /// The connection that a handshake has made at `now`.
+    #[must_use]
+    pub fn new(now: Duration, established: Established, config: Arc<ConnectionConfig>) -> Self {
+        Self {
+            rtt: Rtt::default(),
+            sender: Sender::new(now, &established, &config),
+            receiver: None,
+            ack_ack: None,
+            ready: now + config.start_delay,
+            last_heard: now,
+            last_sent: now,
+            closed: None,
+            unwanted: 0,
+            established: Box::new(established),
+            config,
+        }
+    }
+
+    /// Takes in a packet that the peer sent to us: the driver has compared its address and socket id.
+    pub fn receive(&mut self, now: Duration, packet: Packet) {
+        if self.closed.is_some() {
+            return;
+        }
+        self.last_heard = self.last_heard.max(now);
+        match packet {
+            Packet::Data(packet) => self.data(now, packet),
+            Packet::Control(packet) => self.control(now, packet),
+        }
+    }
+
+    fn data(&mut self, now: Duration, packet: DataPacket) {
+        if !self.config.receive {
+            self.unwanted += 1;
+            return;
+        }
+        let receiver =
+            self.receiver.get_or_insert_with(|| Box::new(Receiver::new(&self.established, &self.config)));
+        receiver.data(now, packet, &self.config, |packet| Some(packet.payload));
+    }
+
+    fn control(&mut self, now: Duration, packet: ControlPacket) {
+        match packet.body {
+            Control::Ack(ack) => {
+                let known = self.sender.ack(now, &ack, &mut self.rtt);
+                if known && ack.body != AckBody::Light {
+                    self.ack_ack = Some(ack.number);
+                }
+            }
+            Control::AckAck { number } => {
+                let receiver = self.receiver.as_mut();
+                let rtt = receiver.and_then(|receiver| receiver.ack_ack(now, number, packet.timestamp_us));
+                if let Some(rtt) = rtt {
+                    self.rtt.sample(rtt);
+                }
+            }
+            Control::Nak(ranges) => self.sender.nak(now, &ranges, &self.rtt, &self.config),
+            Control::DropRequest { range, .. } => {
+                if let Some(receiver) = &mut self.receiver {
+                    receiver.drop_request(range);
+                }
+            }
+            Control::Shutdown => self.end(CloseReason::Peer, false),
+            // A repeated handshake is the driver's to answer; the rest says nothing that live mode acts on.
+            Control::Handshake(_)
+            | Control::KeepAlive
+            | Control::CongestionWarning
+            | Control::PeerError { .. }
+            | Control::KeyMaterialRequest(_)
+            | Control::KeyMaterialResponse(_)
+            | Control::Unknown { .. } => {}
+        }
+    }
+
+    /// What there is for the user at `now`. What had come before the end is delivered before
+    /// [`Event::Closed`], at once.
+    pub fn poll_event(&mut self, now: Duration) -> Option<Event> {
+        let reason = self.closed.map(|closed| closed.reason);
+        if let Some(receiver) = &mut self.receiver
+            && reason != Some(CloseReason::Local)
+            && let Some(event) = receiver.deliver(now, reason.is_some())
+        {
+            return Some(event);
+        }
+        let closed = self.closed.as_mut().filter(|closed| !closed.told)?;
+        closed.told = true;
+        Some(Event::Closed(closed.reason))
+    }
+
+    /// Writes into `out`, which is cleared, what is to be sent next to the peer: media from `log`, or a control
+    /// packet. `None` when nothing is. Call it until then whenever the log has grown, a packet was received, or
+    /// [`poll_timeout`](Self::poll_timeout) has come; a driver of many viewers does so once per gather.
+    pub fn fill<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L, out: &mut Vec<u8>) -> Option<Run> {
+        out.clear();
+        let ready = self.closed.is_none() && now >= self.ready;
+        let media = ready.then(|| self.sender.fill(now, log, &self.config, out)).flatten();
+        if let Some(mut run) = media {
+            let even = out.len() == run.segments * run.segment_size;
+            if even && run.segment_size > SMALL_CONTROL && run.segments < self.config.run_segments {
+                run.segments += usize::from(self.write_small_control(now, out));
+            }
+            self.last_sent = now;
+            return Some(run);
+        }
+        self.write_control(now, out).then(|| {
+            self.last_sent = now;
+            Run { segment_size: out.len(), segments: 1 }
+        })
+    }
+
+    /// Like [`fill`](Self::fill) for a connection that sends no media.
+    pub fn poll_transmit(&mut self, now: Duration, out: &mut Vec<u8>) -> Option<Run> {
+        self.fill(now, &Nothing, out)
+    }
+
+    fn write_small_control(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
+        let answer = self.ack_ack.take().map(|number| Control::AckAck { number });
+        let body = answer.or_else(|| self.sender.drop_request());
+        self.write(now, body, out)
+    }
+
+    fn write_control(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
+        if let Some(closed) = &mut self.closed {
+            let tell = std::mem::take(&mut closed.tell);
+            return self.write(now, tell.then_some(Control::Shutdown), out);
+        }
+        if self.write_small_control(now, out) {
+            return true;
+        }
+        let report = self.receiver.as_mut().and_then(|receiver| receiver.transmit(now, &self.rtt));
+        let keep_alive = now >= self.last_sent + self.config.keep_alive;
+        self.write(now, report.or_else(|| keep_alive.then_some(Control::KeepAlive)), out)
+    }
+
+    fn write(&self, now: Duration, body: Option<Control>, out: &mut Vec<u8>) -> bool {
+        let Some(body) = body else { return false };
+        // 32 bits that wrap.
+        let timestamp_us = now.saturating_sub(self.established.started).as_micros() as u32;
+        ControlPacket { timestamp_us, destination: self.established.peer, body }.write(out);
+        true
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), [`poll_event`](Self::poll_event) and
+    /// [`fill`](Self::fill) at the latest, if nothing else happens. It may be in the past. `None` once closed and
+    /// the peer told.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if let Some(closed) = &self.closed {
+            return (closed.tell || !closed.told).then_some(Duration::ZERO);
+        }
+        let answer = self.ack_ack.map(|_| Duration::ZERO);
+        let idle = self.last_heard + self.config.peer_idle;
+        let keep_alive = self.last_sent + self.config.keep_alive;
+        let sending = self.sender.next_timeout(&self.rtt).map(|due| due.max(self.ready));
+        let receiving = self.receiver.as_ref().and_then(|receiver| receiver.next_timeout(&self.rtt));
+        [answer, sending, receiving].into_iter().flatten().chain([idle, keep_alive]).min()
+    }
+
+    /// Does what time demands; what is to be sent or delivered for it comes out of [`fill`](Self::fill) and
+    /// [`poll_event`](Self::poll_event).
+    pub fn handle_timeout(&mut self, now: Duration) {
+        if self.closed.is_some() {
+            return;
+        }
+        if now >= self.last_heard + self.config.peer_idle {
+            self.end(CloseReason::Idle, true);
+        }
+        self.sender.handle_timeout(now, &self.rtt, &self.config);
+    }
+
+    /// Ends the connection. The peer is told by the next [`fill`](Self::fill); what was not yet delivered is gone.
+    pub fn close(&mut self) {
+        self.end(CloseReason::Local, true);
+    }
+
+    fn end(&mut self, reason: CloseReason, tell: bool) {
+        self.closed.get_or_insert(Closed { reason, tell, told: false });
+    }
+
+    /// Whether the connection is over.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_some()
+    }
+
+    /// Our socket id.
+    #[must_use]
+    pub fn local(&self) -> SocketId {
+        self.established.local
+    }
+
+    /// What was seen and done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let received = self.receiver.as_ref().map_or_else(ReceiveStats::default, |receiver| receiver.stats());
+        Stats {
+            rtt: self.rtt.smoothed(),
+            rtt_variance: self.rtt.variance(),
+            sent: self.sender.stats(),
+            received: ReceiveStats { unwanted: self.unwanted, ..received },
+        }
+    }
+}
