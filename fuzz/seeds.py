@@ -75,6 +75,10 @@ def seeds():
         for number, body in mp4_configs(data):
             yield "codec_config", f"{path.stem}-{number}", bytes([number]) + body
 
+    for path in sorted([*FIXTURES.glob("mpegts/*.ts"), *FIXTURES.glob("mpegts/*.m2ts")]):
+        yield "ts_demux", path.stem, b"\0" + path.read_bytes()
+        yield "ts_demux", path.stem + "-cut", b"\xff" + path.read_bytes()[: 188 * 12]
+
     for path in sorted(HERE.glob("captures/*")):
         target = "rtmp_server" if path.suffix == ".client" else "rtmp_client"
         role = b"\1" if "publish" in path.stem and target == "rtmp_client" else b"\0"
