@@ -6,8 +6,9 @@ mod live;
 mod rtmp_wire;
 
 use std::{
+    fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -206,6 +207,63 @@ async fn http_viewers_are_told_by_status() {
     }
     assert_eq!(refusals(&engine, Protocol::Hls, "denied"), 2);
     assert_eq!(refusals(&engine, Protocol::WsFlv, "not_found"), 1);
+}
+
+/// The refusals that were logged: what `suppressed` says in each line.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u64>>>);
+
+impl tracing::field::Visit for Lines {
+    fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+        if field.name() == "suppressed" {
+            self.0.lock().unwrap().push(value);
+        }
+    }
+
+    fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn fmt::Debug) {}
+}
+
+impl tracing::Subscriber for Lines {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_refusals_is_counted_whole_and_logged_in_part() {
+    let lines = Lines::default();
+    let _logging = tracing::subscriber::set_default(lines.clone());
+    let engine = Engine::builder().start().await.unwrap();
+    let ask = async || {
+        let (stream, remote) = (name("live/cam"), "192.0.2.1:5000".parse().unwrap());
+        let request = HlsRequest { stream, path: "index.m3u8".into(), query: "a\"b".into(), remote };
+        assert_eq!(engine.hls().respond(request).await.status, 400);
+    };
+    for _ in 0..200 {
+        ask().await;
+    }
+    assert_eq!(*lines.0.lock().unwrap(), [0; 50]);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    ask().await;
+    ask().await;
+    assert_eq!(lines.0.lock().unwrap()[50..], [150, 0], "the first line says how many were left out");
+    assert_eq!(refusals(&engine, Protocol::Hls, "bad_query"), 202);
 }
 
 /// Says no when it is dropped, as a judge whose verdict nobody waits for any more.

@@ -440,7 +440,7 @@ async fn write_all<T: Transport>(stream: T, mut cursor: Cursor, mut peer: RtmpPe
         };
         let last = piece.is_none();
         let piece: Bytes = piece.unwrap_or_else(|| {
-            let reason = cursor.session.end_reason().unwrap_or_else(|| "stream ended".into());
+            let reason = cursor.session.outcome().unwrap_or_else(|| "stream ended".into());
             peer.farewell(&reason)
         });
         let write = async {

@@ -210,6 +210,11 @@ impl OpenSession {
     pub(crate) fn because(&mut self, reason: impl Into<Arc<str>>) {
         self.outcome.get_or_insert_with(|| reason.into());
     }
+
+    /// Why the session ends, as far as that is known.
+    pub(crate) fn outcome(&self) -> Option<Arc<str>> {
+        self.outcome.clone().or_else(|| self.session.end_reason())
+    }
 }
 
 impl std::ops::Deref for OpenSession {
@@ -224,11 +229,7 @@ impl Drop for OpenSession {
     fn drop(&mut self) {
         let address = self.registry.address_of(&self.session);
         self.registry.open.lock().remove(&self.session, address);
-        let reason = self
-            .outcome
-            .take()
-            .or_else(|| self.session.end_reason())
-            .unwrap_or_else(|| "connection closed".into());
+        let reason = self.outcome().unwrap_or_else(|| "connection closed".into());
         let info = self.session.info(self.registry.clock.now());
         self.registry.totals.session_ended(&info);
         tracing::info!(

@@ -10,7 +10,7 @@ use cruvz_core::{
     protocol::rtmp::{ClientConfig, ClientConnection, ClientEvent, MediaMessage, Status, Url, client::Role},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -71,7 +71,8 @@ pub async fn next_refusal(events: &mut Events) -> (&'static str, String) {
 pub struct Stage {
     pub publisher: Publisher,
     pub written: i64,
-    payload: Vec<u8>,
+    /// What stands before the mark in a frame.
+    pub payload: Vec<u8>,
 }
 
 impl Stage {
@@ -104,8 +105,8 @@ impl Stage {
 }
 
 /// An RTMP client on a real socket.
-pub struct Peer {
-    pub socket: TcpStream,
+pub struct Peer<S = TcpStream> {
+    pub socket: S,
     pub rtmp: ClientConnection,
     /// The numbers of the frames it got.
     pub frames: Vec<i64>,
@@ -115,11 +116,13 @@ impl Peer {
     /// Connects and asks; what the server says to it.
     pub async fn ask(addr: SocketAddr, role: Role, path: &str) -> Result<Self, Status> {
         let socket = TcpStream::connect(addr).await.unwrap();
+        socket.set_nodelay(true).unwrap();
         Self::ask_on(socket, addr, role, path).await
     }
+}
 
-    pub async fn ask_on(socket: TcpStream, addr: SocketAddr, role: Role, path: &str) -> Result<Self, Status> {
-        socket.set_nodelay(true).unwrap();
+impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
+    pub async fn ask_on(socket: S, addr: SocketAddr, role: Role, path: &str) -> Result<Self, Status> {
         let url: Url = format!("rtmp://{addr}/{path}").parse().unwrap();
         let rtmp = ClientConnection::new(ClientConfig::default(), url, role, 7);
         let mut peer = Self { socket, rtmp, frames: Vec::new() };
@@ -170,7 +173,12 @@ impl Peer {
 
 /// The number of a frame of a [`Stage`]; `None` for what is no frame.
 pub fn number(media: &MediaMessage) -> Option<i64> {
-    let (rest, number) = media.payload.split_last_chunk::<8>()?;
+    number_in(&media.payload)
+}
+
+/// The same of what ends with a frame's payload.
+pub fn number_in(bytes: &[u8]) -> Option<i64> {
+    let (rest, number) = bytes.split_last_chunk::<8>()?;
     rest.ends_with(MARK).then(|| i64::from_be_bytes(*number))
 }
 
