@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::{Error, bits::BitReader, frame_rate, nal::unescape, sei};
+use super::{Error, bits::BitReader, frame_rate, nal::unescape, sei, vui::skip_display};
 use crate::{Codec, CodecParams, Format, VideoFormat};
 
 pub use super::nal::{nal_units, to_four_byte_lengths};
@@ -375,23 +375,7 @@ struct Vui {
 impl Vui {
     /// Fills in what it reads; on an error, what came before it stays.
     fn read(&mut self, bits: &mut BitReader<'_>) -> Result<(), Error> {
-        // aspect_ratio_info_present_flag, aspect_ratio_idc; 255 is Extended_SAR.
-        if bits.flag()? && bits.read(8)? == 255 {
-            bits.skip(32)?;
-        }
-        if bits.flag()? {
-            bits.skip(1)?; // overscan_appropriate_flag
-        }
-        if bits.flag()? {
-            bits.skip(4)?; // video_format, video_full_range_flag
-            if bits.flag()? {
-                bits.skip(24)?; // colour_primaries, transfer_characteristics, matrix_coefficients
-            }
-        }
-        if bits.flag()? {
-            bits.ue()?; // chroma_sample_loc_type_top_field
-            bits.ue()?; // chroma_sample_loc_type_bottom_field
-        }
+        skip_display(bits)?;
         if bits.flag()? {
             let (units_in_tick, time_scale) = (bits.read(32)?, bits.read(32)?);
             bits.skip(1)?; // fixed_frame_rate_flag

@@ -21,6 +21,7 @@ pub mod opus;
 mod sei;
 pub mod vp8;
 pub mod vp9;
+mod vui;
 
 /// The largest configuration record that [`parse`] looks at. Real ones have 2 to a few hundred bytes.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;

@@ -1,7 +1,7 @@
 //! The way through the second half of a sequence parameter set to its frame rate: all of it has a variable length
 //! and must be read to know where the next field begins (ISO/IEC 23008-2 §7.3.2.2.1 from the block sizes on).
 
-use super::super::{Error, bits::BitReader, frame_rate};
+use super::super::{Error, bits::BitReader, frame_rate, vui::skip_display};
 
 /// Pictures a decoder can hold (§A.4.2), and so the most that one set can refer to.
 const MAX_REFERENCES: u32 = 16;
@@ -36,23 +36,7 @@ pub(super) fn read(bits: &mut BitReader<'_>, poc_bits: u32) -> Result<Option<(u3
 
 /// vui_parameters up to the timing (§E.2.1).
 fn read_vui(bits: &mut BitReader<'_>) -> Result<Option<(u32, u32)>, Error> {
-    // aspect_ratio_info_present_flag, aspect_ratio_idc; 255 is Extended_SAR.
-    if bits.flag()? && bits.read(8)? == 255 {
-        bits.skip(32)?;
-    }
-    if bits.flag()? {
-        bits.skip(1)?; // overscan_appropriate_flag
-    }
-    if bits.flag()? {
-        bits.skip(4)?; // video_format, video_full_range_flag
-        if bits.flag()? {
-            bits.skip(24)?; // colour_primaries, transfer_characteristics, matrix_coeffs
-        }
-    }
-    if bits.flag()? {
-        bits.ue()?; // chroma_sample_loc_type_top_field
-        bits.ue()?; // chroma_sample_loc_type_bottom_field
-    }
+    skip_display(bits)?;
     bits.skip(3)?; // neutral_chroma_indication_flag, field_seq_flag, frame_field_info_present_flag
     if bits.flag()? {
         for _ in 0..4 {
