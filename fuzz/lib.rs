@@ -1,15 +1,24 @@
 //! How fuzz inputs become what the targets need.
 
-/// Cuts `bytes` as a network would: into pieces whose sizes derive from `seed`; 0 leaves it whole.
+/// Into how many pieces an input is cut. More show nothing new, and take their time.
+const MAX_PIECES: usize = 256;
+
+/// Cuts `bytes` as a network would: into pieces whose sizes derive from `seed`; 0 leaves it whole. The last of many is the rest.
 pub fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = bytes;
     let mut state = u32::from(seed);
+    let mut made = 0;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
         state = state.wrapping_mul(1_664_525).wrapping_add(u32::from(seed));
-        let size = if seed == 0 { rest.len() } else { 1 + (state >> 16) as usize % usize::from(seed) };
+        made += 1;
+        let size = match seed {
+            _ if made >= MAX_PIECES => rest.len(),
+            0 => rest.len(),
+            seed => 1 + (state >> 16) as usize % usize::from(seed),
+        };
         let (piece, left) = rest.split_at(size.min(rest.len()));
         rest = left;
         Some(piece)

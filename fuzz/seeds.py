@@ -86,8 +86,10 @@ def seeds():
         yield target, path.stem, b"\0" + role + data
         yield target, path.stem + "-cut", b"\x1f" + role + data
         yield "rtmp_chunk", f"{path.stem}{path.suffix}", b"\1\0" + data
-    yield "rtmp_handshake", "simple", b"\0\3" + bytes(3072)
-    yield "rtmp_handshake", "versions", b"\x11\3" + b"\0\0\0\0\x80\0\7\2" + bytes(range(256)) * 12
+    for side in range(3):
+        yield "rtmp_handshake", f"simple-{side}", bytes([side]) + b"\0\3" + bytes(3072)
+        versions = b"\0\0\0\0\x80\0\7\2" + bytes(range(256)) * 12
+        yield "rtmp_handshake", f"versions-{side}", bytes([side]) + b"\xff\3" + versions
 
     for number, text in enumerate(["rtmp://h/live/cam", "rtmps://u:p@[::1]:443/a/b/c?token=x%20y&k=v", "rtmp://h:1936/app/n/"]):
         yield "rtmp_url", str(number), text.encode()

@@ -25,7 +25,7 @@ fn live() -> Packager {
         reader.push(CLIP);
         while let Ok(Some(tag)) = reader.next_tag() {
             demuxer
-                .tag(tag.kind, round * 400 + i64::from(tag.timestamp_ms), Bytes::from(tag.body))
+                .tag(tag.kind, round * 400 + i64::from(tag.timestamp_ms), tag.body)
                 .expect("a sound clip");
             while let Some(event) = demuxer.next_event() {
                 if let Event::Frame(frame) = event {

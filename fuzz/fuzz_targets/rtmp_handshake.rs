@@ -1,4 +1,4 @@
-//! The RTMP handshake from both sides: takes no more than it needs, answers within a bound, and comes to the same
+//! The RTMP handshake from either side: takes no more than it needs, answers within a bound, and comes to the same
 //! in pieces as in one.
 #![no_main]
 
@@ -35,14 +35,12 @@ fn client(data: &[u8], cut: u8, kind: HandshakeKind) -> Outcome {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let [cut, data @ ..] = data else { return };
-    let outcomes = [
-        [server(data, 0), server(data, *cut)],
-        [client(data, 0, HandshakeKind::Digest), client(data, *cut, HandshakeKind::Digest)],
-        [client(data, 0, HandshakeKind::Simple), client(data, *cut, HandshakeKind::Simple)],
-    ];
-    for [whole, cut] in outcomes {
-        assert_eq!(whole, cut);
-        assert!(whole.3.len() <= 3073 && (!whole.1 || whole.2 == data.len() - 3073));
-    }
+    let [side, cut, data @ ..] = data else { return };
+    let [whole, cut] = [0, *cut].map(|cut| match side % 3 {
+        0 => server(data, cut),
+        1 => client(data, cut, HandshakeKind::Digest),
+        _ => client(data, cut, HandshakeKind::Simple),
+    });
+    assert_eq!(whole, cut);
+    assert!(whole.3.len() <= 3073 && (!whole.1 || whole.2 == data.len() - 3073));
 });
