@@ -77,7 +77,7 @@ pub struct Run {
 }
 
 /// One connection, after the handshake and until its end.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Connection {
     config: Arc<ConnectionConfig>,
     established: Box<Established>,

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::packet::{PacketError, SocketId, encode_header};
+use super::packet::{HEADER_LEN, PacketError, SocketId, encode_header};
 use super::seq::Seq;
 
 /// The most entries that a loss list may have, 4 or 8 bytes each. A datagram of 1,500 bytes has no room for more.
@@ -184,6 +184,13 @@ impl ControlPacket {
             _ => Control::Unknown { kind, subtype, info, body },
         };
         Ok(Self { timestamp_us, destination: SocketId(destination), body })
+    }
+
+    /// The bytes of the packet.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(HEADER_LEN + 64);
+        self.write(&mut out);
+        out.freeze()
     }
 
     /// Appends the bytes of the packet.

@@ -1,16 +1,22 @@
 //! What the handshake agreed on.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Seq, SocketId};
+use super::{Crypto, Flags, Seq, SocketId, Version};
+
+/// Bytes of the IPv4 and UDP headers that an MTU includes. libsrt takes it for IPv6, too.
+pub(super) const UDP_HEADER_LEN: u32 = 28;
 
 /// A connection that the handshake has made: where [`Connection`](super::Connection) starts from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Established {
     /// Our socket id: what the peer writes as destination.
     pub local: SocketId,
     /// The peer's socket id: what we write as destination.
     pub peer: SocketId,
+    /// The peer's address.
+    pub remote: SocketAddr,
     /// The number of the first packet that we send.
     pub send_seq: Seq,
     /// The number of the first packet that the peer sends.
@@ -21,10 +27,15 @@ pub struct Established {
     pub receive_latency: Duration,
     /// What the peer can do.
     pub peer_flags: PeerFlags,
-    /// The peer's libsrt version, as `0x00010502` for 1.5.2; 0 if it did not say.
-    pub peer_version: u32,
+    /// The peer's version.
+    pub peer_version: Version,
+    /// The longest payload that fits in a packet of the agreed MTU, in bytes, without a tag of GCM: 1,456 by
+    /// default. Less than 1,316 is possible, and 7 TS packets then do not fit.
+    pub payload_bytes: usize,
     /// Packets that the peer's buffer has room for.
     pub flow_window: u32,
+    /// The keys; `None` if nothing is encrypted.
+    pub crypto: Option<Crypto>,
     /// Our clock's time at timestamp 0 of what we send.
     pub started: Duration,
     /// The timestamp of the handshake packet with the peer's HSREQ or HSRSP, in microseconds, and when it came: the
@@ -41,4 +52,14 @@ pub struct PeerFlags {
     pub periodic_nak: bool,
     /// It marks the packets that it repeats (REXMITFLG).
     pub retransmit_flag: bool,
+}
+
+impl From<Flags> for PeerFlags {
+    fn from(flags: Flags) -> Self {
+        Self {
+            too_late_drop: flags.contains(Flags::TOO_LATE_DROP),
+            periodic_nak: flags.contains(Flags::PERIODIC_NAK),
+            retransmit_flag: flags.contains(Flags::RETRANSMIT_FLAG),
+        }
+    }
 }

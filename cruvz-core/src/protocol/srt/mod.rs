@@ -7,17 +7,39 @@
 //! Sources: `draft-sharabayko-srt-01`, the clauses in brackets below, and libsrt's behaviour where the two differ.
 //! Deviations are listed in `docs/protocols/srt.md`.
 
+pub mod caller;
+mod config;
 pub mod connection;
 pub mod control;
+mod crypto;
 mod established;
+pub mod extension;
+pub mod handshake;
+pub mod listener;
 pub mod packet;
+mod random;
+mod reject;
 mod seq;
 
+pub use caller::{Caller, CallerConfig, Outcome};
+pub use config::LinkConfig;
 pub use connection::{
     Bandwidth, CloseReason, Connection, ConnectionConfig, Event, PacketLog, ReceiveStats, Run, SendStats,
     Stats,
 };
 pub use control::{Ack, AckBody, Control, ControlPacket, SeqRange};
+pub use crypto::{
+    Cipher, Crypto, CryptoChoice, KeyLength, KeyMaterialError, KeyRefresh, OpenError, Passphrase,
+    PassphraseError, TAG_LEN,
+};
 pub use established::{Established, PeerFlags};
+pub use extension::{Extension, Flags, Hello, Version};
+pub use handshake::{Handshake, HandshakeError, Stage};
+pub use listener::{Answer, Ignored, Listener, Request};
 pub use packet::{Boundary, DataHeader, DataPacket, KeyFlag, Packet, PacketError, SocketId};
+pub use random::Random;
+pub use reject::Reject;
 pub use seq::Seq;
+
+#[cfg(test)]
+mod tests;
