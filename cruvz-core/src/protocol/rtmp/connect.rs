@@ -5,7 +5,7 @@ use std::fmt;
 use cruvz_media::amf0::{Object, Value};
 
 use super::command::Command;
-use super::name::{self, Params};
+use super::{Params, name};
 
 /// Bits of `capsEx` (E-RTMP v2, "Enhancing NetConnection connect Command").
 pub mod caps_ex {

@@ -22,6 +22,7 @@ mod name;
 pub mod server;
 mod url;
 
+pub use super::params::Params;
 pub use client::{ClientConfig, ClientConnection, ClientEvent};
 pub use command::{Status, code};
 pub use connect::{Capabilities, ConnectRequest, caps_ex};
@@ -29,6 +30,5 @@ pub use error::Error;
 pub use handshake::{ClientHandshake, HandshakeKind, ServerHandshake};
 pub use limits::Limits;
 pub use message::{MediaKind, MediaMessage};
-pub use name::Params;
 pub use server::{ServerConfig, ServerConnection};
 pub use url::{Url, UrlError};

@@ -15,7 +15,7 @@ use super::established::Established;
 use super::extension::{Extension, Hello};
 use super::handshake::{Cookie, Handshake, MAGIC, Stage};
 use super::listener::check_peer;
-use super::{Random, Reject, Seq, SocketId};
+use super::{Random, Reject, Seq, SocketId, StreamIdText};
 
 /// What a caller wants.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct CallerConfig {
     /// The encryption, if there is a passphrase. Default AES-128 in counter mode.
     pub crypto: CryptoChoice,
     /// What it asks for, at most 512 bytes. Default none.
-    pub stream_id: Option<String>,
+    pub stream_id: Option<StreamIdText>,
     /// How long to wait for each answer before asking again. Default 250 ms.
     pub retry_interval: Duration,
     /// How long to go on asking. Default 3 s.
@@ -223,7 +223,7 @@ pub(super) fn conclusion(
 ) -> Handshake {
     let extensions = [
         Some(Extension::HelloRequest(config.link.hello())),
-        config.stream_id.clone().filter(|text| !text.is_empty()).map(Extension::StreamId),
+        config.stream_id.clone().filter(|text| !text.reveal().is_empty()).map(Extension::StreamId),
         offered.map(|(_, message)| Extension::KeyMaterialRequest(message.clone())),
     ];
     Handshake {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::StreamIdText;
 use super::handshake::HandshakeError;
 
 /// The most blocks that a handshake may have; real ones have up to 4.
@@ -44,8 +45,8 @@ pub enum Extension {
     KeyMaterialRequest(Bytes),
     /// The same bytes as an answer that it was taken, or 4 bytes that say why not.
     KeyMaterialResponse(Bytes),
-    /// What the caller asks for.
-    StreamId(String),
+    /// What the caller asks for, to be read as a [`StreamId`](super::StreamId).
+    StreamId(StreamIdText),
     /// The congestion control; nothing stands for `live`.
     Congestion(String),
     /// The packet filter, as `fec,cols:10`.
@@ -170,7 +171,7 @@ impl Extension {
             kind::HELLO_RESPONSE => Self::HelloResponse(hello()?),
             kind::KEY_MATERIAL_REQUEST => Self::KeyMaterialRequest(body),
             kind::KEY_MATERIAL_RESPONSE => Self::KeyMaterialResponse(body),
-            kind::STREAM_ID => Self::StreamId(text()?),
+            kind::STREAM_ID => Self::StreamId(text()?.into()),
             kind::CONGESTION => Self::Congestion(text()?),
             kind::FILTER => Self::Filter(text()?),
             kind::GROUP => Self::Group(body),
@@ -185,7 +186,8 @@ impl Extension {
         out.put_u16(0);
         match self {
             Self::HelloRequest(hello) | Self::HelloResponse(hello) => hello.write(out),
-            Self::StreamId(text) | Self::Congestion(text) | Self::Filter(text) => write_text(text, out),
+            Self::StreamId(text) => write_text(text.reveal(), out),
+            Self::Congestion(text) | Self::Filter(text) => write_text(text, out),
             Self::KeyMaterialRequest(body)
             | Self::KeyMaterialResponse(body)
             | Self::Group(body)

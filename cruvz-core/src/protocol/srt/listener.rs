@@ -17,7 +17,7 @@ use super::crypto::{self, Crypto, CryptoChoice};
 use super::established::Established;
 use super::extension::{Extension, Flags, Hello, Version};
 use super::handshake::{Address, Cookie, Handshake, HandshakeError, MAGIC, Stage};
-use super::{Cipher, Random, Reject, SocketId};
+use super::{Cipher, Random, Reject, SocketId, StreamIdText};
 
 /// How long a cookie is new; it holds for as long again.
 const COOKIE_PERIOD: Duration = Duration::from_secs(30);
@@ -178,7 +178,7 @@ pub(super) struct Offer {
     pub(super) hello: Hello,
     pub(super) key_material: Option<Bytes>,
     pub(super) choice: Option<CryptoChoice>,
-    pub(super) stream_id: Option<String>,
+    pub(super) stream_id: Option<StreamIdText>,
 }
 
 impl Offer {
@@ -267,9 +267,9 @@ impl Request {
         self.handshake.socket_id
     }
 
-    /// What the caller asks for. Often with a secret.
+    /// What the caller asks for, to be read as a [`StreamId`](super::StreamId). Often with a secret.
     pub fn stream_id(&self) -> Option<&str> {
-        self.offer.stream_id.as_deref()
+        self.offer.stream_id.as_ref().map(StreamIdText::reveal)
     }
 
     /// The encryption that the caller wants; `None` if it wants none.

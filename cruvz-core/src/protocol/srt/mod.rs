@@ -20,6 +20,7 @@ pub mod packet;
 mod random;
 mod reject;
 mod seq;
+mod stream_id;
 
 pub use caller::{Caller, CallerConfig, Outcome};
 pub use config::LinkConfig;
@@ -40,6 +41,7 @@ pub use packet::{Boundary, DataHeader, DataPacket, KeyFlag, Packet, PacketError,
 pub use random::Random;
 pub use reject::Reject;
 pub use seq::Seq;
+pub use stream_id::{StreamId, StreamIdError, StreamIdText, StreamMode};
 
 #[cfg(test)]
 mod tests;

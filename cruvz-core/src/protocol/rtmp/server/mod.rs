@@ -56,12 +56,12 @@ use cruvz_media::amf0::{Object, Value};
 pub use config::ServerConfig;
 pub use event::{Event, PlayRequest, PublishMode, PublishRequest};
 
+use super::Params;
 use super::chunk::Message;
 use super::command::{Command, code, status_object};
 use super::link::Link;
 use super::liveness::{Liveness, Verdict};
 use super::message::{MediaMessage, UserControl};
-use super::name::Params;
 use super::{Error, ServerHandshake};
 
 /// How far the connection has come.

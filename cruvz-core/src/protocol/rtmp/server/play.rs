@@ -5,8 +5,8 @@ use cruvz_media::amf0::Value;
 use super::{Event, Pending, PlayRequest, ServerConnection, Use};
 use crate::protocol::rtmp::command::{Command, code, status_object};
 use crate::protocol::rtmp::message::{SAMPLE_ACCESS, UserControl};
-use crate::protocol::rtmp::name::{self, Params};
 use crate::protocol::rtmp::{Error, MediaKind};
+use crate::protocol::rtmp::{Params, name};
 
 impl ServerConnection {
     pub(super) fn on_play(&mut self, stream_id: u32, command: &Command) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use super::{Event, Pending, PublishMode, PublishRequest, ServerConnection, Use};
 use crate::protocol::rtmp::Error;
 use crate::protocol::rtmp::command::{Command, code};
 use crate::protocol::rtmp::message::UserControl;
-use crate::protocol::rtmp::name::{self, Params};
+use crate::protocol::rtmp::{Params, name};
 
 impl ServerConnection {
     pub(super) fn on_publish(&mut self, stream_id: u32, command: &Command) -> Result<(), Error> {
