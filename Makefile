@@ -25,7 +25,7 @@ test: ## Everything: format, lints, unit and scenario tests, examples, real tool
 	@tools/setup test
 	@python3 tools/test.py
 
-bench: ## Cruvz against nginx-rtmp and a bare writev loop, side by side
+bench: ## Cruvz against nginx-rtmp, libsrt and a bare writev loop, side by side
 	@tools/setup bench
 	bench/run
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import select
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ PEERS = ROOT / "target" / "bench"
 CLIPS = ROOT / ".cache" / "bench"
 FFMPEG = ["ffmpeg", "-hide_banner", "-loglevel", "warning", "-nostdin", "-y"]
 STREAM = "live/cam"
+START_S = 60
 
 
 def build(tokio=False):
@@ -93,10 +95,12 @@ class Spoken(Program):
 
     def __init__(self, log, command, prefix=()):
         super().__init__(log, command, prefix, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        line = self.process.stdout.readline()
+        # Nothing has been read yet, so nothing hides in a buffer.
+        spoke, _, _ = select.select([self.process.stdout], [], [], START_S)
+        line = self.process.stdout.readline() if spoke else ""
         if self.ready not in line or not line:
             self.process.kill()
-            raise RuntimeError(f"{self.name} does not start: {self.log.read_text(errors='replace')}")
+            raise RuntimeError(f"{self.name} is not ready: {self.log.read_text(errors='replace')[-2000:]}")
 
     def finish(self):
         """Ends it; what it said last, as JSON by the line."""
@@ -199,6 +203,25 @@ class Cruvz(Program):
     def streams(self):
         return self.get("/api/v1/streams")["items"]
 
+    def metric(self, name):
+        """A gauge without labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+    def vitals(self):
+        """What a leak would show in."""
+        proc = pathlib.Path(f"/proc/{self.pid()}")
+        status = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
+        return {
+            "rss_kb": int(status["VmRSS"].split()[0]),
+            "threads": int(status["Threads"]),
+            "files": len(list((proc / "fd").iterdir())),
+            "tasks": int(self.metric("cruvz_tasks")),
+            "sessions": len(self.sessions()),
+            "streams": len(self.streams()),
+        }
+
     def wait_live(self):
         wait_for("the stream", lambda: any(stream["name"] == STREAM and stream["state"] == "live" for stream in self.streams()))
 
@@ -216,12 +239,13 @@ def srt_url(port, stream_id, latency_ms):
             "&connect_timeout=10000")
 
 
-def publish(folder, path, port, latency_ms, prefix=(), loop=False):
+def publish(folder, path, port, latency_ms, prefix=(), loop=False, stream=STREAM):
     """ffmpeg publishes a clip at its own pace."""
     again = ["-stream_loop", -1] if loop else []
     command = [*FFMPEG, "-re", *again, "-i", path, "-map", "0", "-c", "copy", "-f", "mpegts",
-               srt_url(port, f"publish:{STREAM}", latency_ms)]
-    return Program(folder / "publisher.log", command, prefix, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+               srt_url(port, f"publish:{stream}", latency_ms)]
+    log = folder / f"publisher-{stream.replace('/', '-')}.log"
+    return Program(log, command, prefix, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
 def capture(folder, out, port, latency_ms):
@@ -236,8 +260,8 @@ class Players(Spoken):
 
     ready = '"receiving"'
 
-    def __init__(self, folder, port, count, latency_ms, per_port=1, reconnects_per_minute=0, prefix=()):
-        super().__init__(folder / "players.log", [PEERS / "srt_players", port, f"read:{STREAM}", count, latency_ms,
+    def __init__(self, folder, port, count, latency_ms, per_port=1, reconnects_per_minute=0, prefix=(), name="players"):
+        super().__init__(folder / f"{name}.log", [PEERS / "srt_players", port, f"read:{STREAM}", count, latency_ms,
                                                   per_port, reconnects_per_minute], prefix)
 
     def totals(self):

@@ -31,6 +31,8 @@ fn server(app: &App, text: &mut Exposition) {
     text.sample(&[], app.clock().now().as_secs_f64());
     text.family("cruvz_draining", "gauge", "1 while the server takes nobody in any more.");
     text.sample(&[], u8::from(app.engine().is_draining()));
+    text.family("cruvz_tasks", "gauge", "Tasks of the runtime; grows with sessions and shrinks with them.");
+    text.sample(&[], tokio::runtime::Handle::current().metrics().num_alive_tasks());
 }
 
 fn streams(app: &App, text: &mut Exposition) {
