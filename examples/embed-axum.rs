@@ -6,7 +6,7 @@ use std::{convert::Infallible, error::Error, net::SocketAddr};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, body::Body, http::StatusCode, http::header, routing::get};
-use cruvz_core::{Engine, FlvRequest, HlsRequest, Protocol, StreamName};
+use cruvz_core::{Engine, HlsRequest, LiveFormat, LiveRequest, Protocol, StreamName};
 use futures_util::stream;
 
 type Answer = Result<Response, (StatusCode, String)>;
@@ -54,7 +54,7 @@ async fn hls(
     Ok((status(answer.status), headers, answer.body.concat()).into_response())
 }
 
-/// HTTP-FLV as an ordinary body. (For thousands of viewers of plain HTTP/1, `FlvViewer::serve` takes over the socket.)
+/// HTTP-FLV as an ordinary body. (For thousands of viewers of plain HTTP/1, `LiveViewer::serve` takes over the socket.)
 async fn flv(
     State(engine): State<Engine>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
@@ -63,8 +63,8 @@ async fn flv(
 ) -> Answer {
     let name = file.strip_suffix(".flv").ok_or_else(|| (StatusCode::NOT_FOUND, "not .flv\n".into()))?;
     let stream = StreamName::new(&app, name).map_err(refusal)?;
-    let request = FlvRequest { stream, query: query.unwrap_or_default(), remote, websocket: false };
-    let viewer = engine.flv().open(request).await.map_err(refusal)?;
+    let request = LiveRequest { stream, query: query.unwrap_or_default(), remote, format: LiveFormat::Flv };
+    let viewer = engine.live().open(request).await.map_err(refusal)?;
     let pieces = stream::unfold(viewer, |mut viewer| async {
         viewer.next().await.map(|bytes| (Ok::<_, Infallible>(bytes), viewer))
     });

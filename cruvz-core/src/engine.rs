@@ -14,7 +14,7 @@ use crate::{
     Authorizer, EngineConfig, Error, ErrorKind, Events, FilePlayback, FileSource, LiveStream, Protocol,
     Publisher, Result, Role, SessionId, SessionInfo, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
-    egress::{self, fanout::Fanout, flv::Flv, rtmp},
+    egress::{self, fanout::Fanout, live::Live, rtmp},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::hls::Hls,
@@ -225,9 +225,9 @@ impl Engine {
         Ok(Job::start(&self.0.context, name, parse_url(url)?, Role::Pull, ingest::pull::attempt))
     }
 
-    /// FLV over HTTP and WebSocket, for any HTTP framework to mount.
-    pub fn flv(&self) -> Flv {
-        Flv::new(self.0.context.clone())
+    /// FLV over HTTP and WebSocket, and MPEG-TS over HTTP, for any HTTP framework to mount.
+    pub fn live(&self) -> Live {
+        Live::new(self.0.context.clone())
     }
 
     /// HLS and LL-HLS, for any HTTP framework to mount.

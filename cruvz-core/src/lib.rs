@@ -38,7 +38,7 @@ pub use cruvz_media::{
 pub use crate::{
     analytics::event::{Event, Events},
     config::EngineConfig,
-    egress::flv::{Flv, FlvRequest, FlvViewer},
+    egress::live::{Live, LiveFormat, LiveRequest, LiveViewer},
     engine::{Engine, EngineBuilder},
     error::{Error, ErrorKind, Result},
     hub::{

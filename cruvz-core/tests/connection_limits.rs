@@ -7,8 +7,8 @@ mod live;
 use std::time::Duration;
 
 use cruvz_core::{
-    Engine, EngineConfig, ErrorKind, FileSource, FlvRequest, HlsRequest, Protocol, RemoteState, TlsConfig,
-    Tracks,
+    Engine, EngineConfig, ErrorKind, FileSource, HlsRequest, LiveFormat, LiveRequest, Protocol, RemoteState,
+    TlsConfig, Tracks,
     protocol::rtmp::{client::Role, code},
 };
 use live::{Peer, Stage, engine, name, read_to_end, refusals, rtmp_addr, soon, until};
@@ -140,13 +140,13 @@ async fn when_all_sessions_are_in_use_new_viewers_are_told_and_the_others_go_on(
 
     let status = Peer::ask(addr, Role::Play, "live/cam").await.err().unwrap();
     assert_eq!((&status.code[..], &status.description[..]), (code::PLAY_FAILED, "all 3 sessions are in use"));
-    let flv = FlvRequest {
+    let flv = LiveRequest {
         stream: name("live/cam"),
         query: String::new(),
         remote: "192.0.2.1:1".parse().unwrap(),
-        websocket: false,
+        format: LiveFormat::Flv,
     };
-    assert_eq!(engine.flv().open(flv).await.unwrap_err().kind(), ErrorKind::LimitExceeded);
+    assert_eq!(engine.live().open(flv).await.unwrap_err().kind(), ErrorKind::LimitExceeded);
     let hls = engine.hls().respond(hls_request("live/cam", "", "192.0.2.1:1")).await;
     assert_eq!((hls.status, hls.retry_after_s), (503, Some(1)));
     for protocol in [Protocol::Rtmp, Protocol::HttpFlv, Protocol::Hls] {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use cruvz_core::{
-    AccessRequest, Engine, EngineConfig, Events, FlvRequest, HlsRequest, Protocol,
+    AccessRequest, Engine, EngineConfig, Events, HlsRequest, LiveFormat, LiveRequest, Protocol,
     protocol::rtmp::{
         ClientHandshake, HandshakeKind,
         chunk::{ChunkReader, MessageHeader},
@@ -198,15 +198,17 @@ async fn http_viewers_are_told_by_status() {
         if status == 400 {
             continue;
         }
-        for websocket in [false, true] {
-            let request = FlvRequest { stream: stream.clone(), query: query.clone(), remote, websocket };
-            let error = soon(engine.flv().open(request)).await.unwrap_err();
+        for format in [LiveFormat::Flv, LiveFormat::FlvWebSocket, LiveFormat::Ts] {
+            let request = LiveRequest { stream: stream.clone(), query: query.clone(), remote, format };
+            let error = soon(engine.live().open(request)).await.unwrap_err();
             assert_eq!(error.kind().http_status(), status);
             assert_eq!(next_refusal(&mut events).await.0, reason);
         }
     }
     assert_eq!(refusals(&engine, Protocol::Hls, "denied"), 2);
-    assert_eq!(refusals(&engine, Protocol::WsFlv, "not_found"), 1);
+    for protocol in [Protocol::HttpFlv, Protocol::WsFlv, Protocol::HttpTs] {
+        assert_eq!(refusals(&engine, protocol, "not_found"), 1);
+    }
 }
 
 /// The refusals that were logged: what `suppressed` says in each line.

@@ -13,11 +13,11 @@ use cruvz_core::ErrorKind;
 use crate::{
     api::{Problem, events, health, metrics, server, sessions, streams},
     app::App,
-    play::{cors, flv, hls},
+    play::{cors, hls, live},
     web,
 };
 
-/// The router. It needs no accept loop of ours: without one, FLV goes through the response's body.
+/// The router. It needs no accept loop of ours: without one, FLV and MPEG-TS go through the response's body.
 pub(crate) fn router(app: App) -> Router {
     let body_limit = app.config().http.body_limit_bytes;
     Router::new()
@@ -40,7 +40,8 @@ pub(crate) fn router(app: App) -> Router {
 /// What players of any site may read.
 fn media(app: &App) -> Router<App> {
     Router::new()
-        .route("/flv/{app}/{file}", get(flv::play))
+        .route("/flv/{app}/{file}", get(live::flv))
+        .route("/ts/{app}/{file}", get(live::ts))
         .route("/hls/{app}/{name}/{*path}", get(hls::play))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(app.clone(), cors::layer))

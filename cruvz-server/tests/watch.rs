@@ -52,6 +52,20 @@ async fn flv_is_streamed_on_the_very_socket() {
 }
 
 #[tokio::test]
+async fn mpegts_is_streamed_on_the_very_socket() {
+    let server = server("").await;
+    publish(&server).await;
+    let (mut socket, mut answer) = open(&server, "GET /ts/live/cam.ts HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("video/mp2t")));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    read_until(&mut socket, &mut answer.body, 20_000).await;
+    assert!(answer.body.chunks(188).all(|packet| packet[0] == 0x47), "packets from the first byte on");
+    viewers(&server, 1).await;
+    drop(socket);
+    viewers(&server, 0).await;
+}
+
+#[tokio::test]
 async fn a_socket_is_taken_over_after_earlier_requests_on_it() {
     let server = server("").await;
     publish(&server).await;
@@ -141,6 +155,8 @@ async fn what_cannot_be_watched_is_a_problem() {
     let server = server("").await;
     get(&server, "/flv/live/nobody.flv").await.is_problem(404, "not_found");
     get(&server, "/flv/live/cam").await.is_problem(404, "not_found");
+    get(&server, "/ts/live/nobody.ts").await.is_problem(404, "not_found");
+    get(&server, "/ts/live/cam.flv").await.is_problem(404, "not_found");
     get(&server, "/flv/live/..%2fx.flv").await.is_problem(400, "invalid_argument");
     get(&server, "/hls/live/nobody/index.m3u8").await.is_problem(404, "not_found");
     ask(&server, "GET", "/flv/live/cam.flv", "Content-Length: 3\r\n")

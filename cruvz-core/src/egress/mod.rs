@@ -2,8 +2,8 @@
 
 pub(crate) mod cursor;
 pub(crate) mod fanout;
-pub mod flv;
-#[allow(dead_code, reason = "the drivers that use it follow")]
+pub(crate) mod flv;
+pub mod live;
 pub(crate) mod mpegts;
 pub(crate) mod patience;
 pub(crate) mod push;

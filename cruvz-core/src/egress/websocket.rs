@@ -28,6 +28,14 @@ pub(crate) fn put_binary_header(bytes: usize, out: &mut BytesMut) {
     }
 }
 
+/// A binary message.
+pub(crate) fn binary_message(content: &[u8]) -> Bytes {
+    let mut message = BytesMut::with_capacity(content.len() + 10);
+    put_binary_header(content.len(), &mut message);
+    message.put_slice(content);
+    message.freeze()
+}
+
 /// The frame that ends a connection, with `reason` cut to what fits.
 pub(crate) fn close_frame(reason: &str) -> Bytes {
     let mut cut = reason.len().min(CONTROL_BYTES - 2);

@@ -33,6 +33,8 @@ pub enum Protocol {
     File,
     /// FLV over HTTP.
     HttpFlv,
+    /// MPEG-TS over HTTP.
+    HttpTs,
     /// HLS or LL-HLS.
     Hls,
     /// RTMP.
@@ -50,6 +52,7 @@ impl Protocol {
             Self::Api => "api",
             Self::File => "file",
             Self::HttpFlv => "http_flv",
+            Self::HttpTs => "http_ts",
             Self::Hls => "hls",
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",

@@ -230,6 +230,7 @@ async function describeServer() {
   const urls = [
     ['HLS and LL-HLS', `${origin}/hls/${stream}/index.m3u8${query}`],
     ['HTTP-FLV', `${origin}/flv/${stream}.flv${query}`],
+    ['MPEG-TS', `${origin}/ts/${stream}.ts${query}`],
     ['WebSocket-FLV', `${protocol === 'https:' ? 'wss' : 'ws'}://${host}/flv/${stream}.flv${query}`],
     ...(rtmp ? [['RTMP', `${rtmp}/${name}${query}`]] : []),
   ];

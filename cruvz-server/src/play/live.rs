@@ -1,4 +1,5 @@
-//! `/flv/{app}/{name}.flv`: HTTP-FLV, and WebSocket-FLV where the request asks to become a WebSocket.
+//! `/flv/{app}/{name}.flv`: HTTP-FLV, and WebSocket-FLV where the request asks to become a WebSocket;
+//! `/ts/{app}/{name}.ts`: MPEG-TS.
 //!
 //! On plain HTTP/1 the engine takes the socket over; over TLS and HTTP/2 the stream is the response's body.
 
@@ -15,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use cruvz_core::{ErrorKind, FlvRequest, FlvViewer, StreamName};
+use cruvz_core::{ErrorKind, LiveFormat, LiveRequest, LiveViewer, StreamName};
 use futures_util::stream;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -27,8 +28,8 @@ use super::{
 };
 use crate::{api::Problem, app::App, http::Peer};
 
-/// Serves a viewer.
-pub(crate) async fn play(
+/// Serves a viewer of FLV.
+pub(crate) async fn flv(
     State(app): State<App>,
     peer: Peer,
     Path((app_name, file)): Path<(String, String)>,
@@ -37,28 +38,56 @@ pub(crate) async fn play(
     let name = file
         .strip_suffix(".flv")
         .ok_or_else(|| Problem::new(ErrorKind::NotFound, "the path ends in .flv, as in /flv/live/cam.flv"))?;
-    let stream = StreamName::new(&app_name, name)?;
+    let accept = accept(&app, &request)?;
+    let format = if accept.is_some() { LiveFormat::FlvWebSocket } else { LiveFormat::Flv };
+    play(app, peer, StreamName::new(&app_name, name)?, format, accept, request).await
+}
+
+/// Serves a viewer of MPEG-TS.
+pub(crate) async fn ts(
+    State(app): State<App>,
+    peer: Peer,
+    Path((app_name, file)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let name = file
+        .strip_suffix(".ts")
+        .ok_or_else(|| Problem::new(ErrorKind::NotFound, "the path ends in .ts, as in /ts/live/cam.ts"))?;
+    play(app, peer, StreamName::new(&app_name, name)?, LiveFormat::Ts, None, request).await
+}
+
+/// The value of `Sec-WebSocket-Accept` for a request that asks to become a WebSocket.
+fn accept(app: &App, request: &Request) -> Result<Option<String>, Problem> {
+    let origins = &app.config().http.cors_origins;
+    match handshake(request.version(), request.headers()) {
+        None => Ok(None),
+        Some(Handshake::Malformed(why)) => Err(upgrade_required(why)),
+        Some(Handshake::Accept(_)) if !cors::may_connect(origins, request.headers()) => {
+            Err(Problem::new(ErrorKind::Forbidden, "pages of that origin may not connect"))
+        }
+        Some(Handshake::Accept(accept)) => Ok(Some(accept)),
+    }
+}
+
+/// Serves a viewer of `stream`; with `accept`, in WebSocket messages.
+async fn play(
+    app: App,
+    peer: Peer,
+    stream: StreamName,
+    format: LiveFormat,
+    accept: Option<String>,
+    request: Request,
+) -> Result<Response, Problem> {
     if request.method() == Method::HEAD {
-        return head(&app, &stream);
+        return head(&app, &stream, format);
     }
     if has_body(request.headers()) {
         return Err(Problem::new(ErrorKind::InvalidArgument, "a request to watch has no body"));
     }
-    let accept = match handshake(request.version(), request.headers()) {
-        None => None,
-        Some(Handshake::Malformed(why)) => return Err(upgrade_required(why)),
-        Some(Handshake::Accept(_))
-            if !cors::may_connect(&app.config().http.cors_origins, request.headers()) =>
-        {
-            return Err(Problem::new(ErrorKind::Forbidden, "pages of that origin may not connect"));
-        }
-        Some(Handshake::Accept(accept)) => Some(accept),
-    };
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let asked = FlvRequest { stream, query, remote: peer.remote, websocket: accept.is_some() };
-    let viewer = app.engine().flv().open(asked).await?;
+    let viewer = app.engine().live().open(LiveRequest { stream, query, remote: peer.remote, format }).await?;
     if let Some(takeover) = peer.takeover {
-        let head = response_head(&app, request.headers(), accept.as_deref());
+        let head = response_head(&app, request.headers(), format, accept.as_deref());
         // The socket may be gone by now: then the viewer is, too, and there is nobody to tell.
         match takeover.take(move |socket| _ = viewer.serve(socket, head.into())).await {}
     }
@@ -69,9 +98,9 @@ pub(crate) async fn play(
 }
 
 /// `HEAD`: what `GET` would say now, without waiting for a publisher.
-fn head(app: &App, stream: &StreamName) -> Result<Response, Problem> {
+fn head(app: &App, stream: &StreamName, format: LiveFormat) -> Result<Response, Problem> {
     if app.engine().stream(stream).is_some_and(|stream| stream.is_playable()) {
-        return Ok(([(header::CONTENT_TYPE, "video/x-flv")]).into_response());
+        return Ok(([(header::CONTENT_TYPE, format.content_type())]).into_response());
     }
     Err(Problem::new(ErrorKind::NotFound, format!("{stream} is not live")))
 }
@@ -86,16 +115,16 @@ fn upgrade_required(why: &'static str) -> Problem {
 }
 
 /// The head of the response on a socket that was taken over: the router's middleware does not run there.
-fn response_head(app: &App, request: &HeaderMap, accept: Option<&str>) -> String {
+fn response_head(app: &App, request: &HeaderMap, format: LiveFormat, accept: Option<&str>) -> String {
     let mut head = match accept {
         Some(accept) => format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n"
         ),
-        None => {
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: video/x-flv\r\nCache-Control: no-store\r\n\
-                 X-Content-Type-Options: nosniff\r\n"
-                .to_owned()
-        }
+        None => format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {}\r\nCache-Control: no-store\r\n\
+             X-Content-Type-Options: nosniff\r\n",
+            format.content_type()
+        ),
     };
     let clock = app.clock();
     let now = UNIX_EPOCH + Duration::from_micros(u64::try_from(clock.unix_us(clock.now())).unwrap_or(0));
@@ -109,16 +138,17 @@ fn response_head(app: &App, request: &HeaderMap, accept: Option<&str>) -> String
 }
 
 /// The stream as a response's body.
-fn body(viewer: FlvViewer) -> Response {
+fn body(viewer: LiveViewer) -> Response {
+    let content_type = viewer.format().content_type();
     let pieces = stream::unfold(viewer, |mut viewer| async move {
         let piece = viewer.next().await?;
         Some((Ok::<Bytes, Infallible>(piece), viewer))
     });
-    ([(header::CONTENT_TYPE, "video/x-flv")], Body::from_stream(pieces)).into_response()
+    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(pieces)).into_response()
 }
 
 /// Becomes a WebSocket where there is no plain socket to take over.
-fn upgrade(mut request: Request, accept: &str, viewer: FlvViewer) -> Response {
+fn upgrade(mut request: Request, accept: &str, viewer: LiveViewer) -> Response {
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // It ends when either side does; what the peer got until then is the session's account.
@@ -134,7 +164,7 @@ fn upgrade(mut request: Request, accept: &str, viewer: FlvViewer) -> Response {
     response
 }
 
-async fn stream_upgraded(upgrade: OnUpgrade, mut viewer: FlvViewer) -> std::io::Result<()> {
+async fn stream_upgraded(upgrade: OnUpgrade, mut viewer: LiveViewer) -> std::io::Result<()> {
     let upgraded = upgrade.await.map_err(std::io::Error::other)?;
     let (reading, mut writing) = tokio::io::split(TokioIo::new(upgraded));
     let closed = websocket::closed(reading);
