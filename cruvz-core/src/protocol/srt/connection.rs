@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{AckBody, Control, ControlPacket, DataPacket, Established, Packet, SocketId};
+use super::{AckBody, Control, ControlPacket, Crypto, DataPacket, Established, KeyFlag, Packet};
 
 mod acks;
 mod buffer;
@@ -35,7 +35,6 @@ pub use config::{Bandwidth, ConnectionConfig};
 pub use log::PacketLog;
 pub use stats::{ReceiveStats, SendStats, Stats};
 
-use log::Nothing;
 use receiver::Receiver;
 use rtt::Rtt;
 use sender::Sender;
@@ -49,6 +48,13 @@ pub enum Event {
     Gap {
         /// How many.
         packets: u64,
+    },
+    /// The peer or the network was too slow: what the log holds from one index to before another was passed over.
+    Skipped {
+        /// The first that was not sent.
+        from: u64,
+        /// Where it goes on.
+        to: u64,
     },
     /// The connection is over; nothing follows.
     Closed(CloseReason),
@@ -80,12 +86,15 @@ pub struct Run {
 #[derive(Debug)]
 pub struct Connection {
     config: Arc<ConnectionConfig>,
-    established: Box<Established>,
+    established: Established,
+    crypto: Option<Crypto>,
     rtt: Rtt,
     sender: Sender,
     receiver: Option<Box<Receiver>>,
     /// The acknowledgement to answer: the last one, as one answer per gather is enough.
     ack_ack: Option<u32>,
+    /// What the peer's last key material is answered with.
+    key_answer: Option<Bytes>,
     /// When media may be sent.
     ready: Duration,
     last_heard: Duration,
@@ -110,18 +119,22 @@ const SMALL_CONTROL: usize = 32;
 impl Connection {
     /// The connection that a handshake has made at `now`.
     #[must_use]
-    pub fn new(now: Duration, established: Established, config: Arc<ConnectionConfig>) -> Self {
+    pub fn new(now: Duration, mut established: Established, config: Arc<ConnectionConfig>) -> Self {
+        let crypto = established.crypto.take();
+        let overhead = crypto.as_ref().map_or(0, Crypto::overhead);
         Self {
             rtt: Rtt::default(),
-            sender: Sender::new(now, &established, &config),
+            sender: Sender::new(now, &established, overhead, &config),
             receiver: None,
             ack_ack: None,
+            key_answer: None,
             ready: now + config.start_delay,
             last_heard: now,
             last_sent: now,
             closed: None,
             unwanted: 0,
-            established: Box::new(established),
+            established,
+            crypto,
             config,
         }
     }
@@ -145,7 +158,8 @@ impl Connection {
         }
         let receiver =
             self.receiver.get_or_insert_with(|| Box::new(Receiver::new(&self.established, &self.config)));
-        receiver.data(now, packet, &self.config, |packet| Some(packet.payload));
+        let crypto = self.crypto.as_ref();
+        receiver.data(now, packet, &self.config, |packet| open(crypto, packet));
     }
 
     fn control(&mut self, now: Duration, packet: ControlPacket) {
@@ -163,10 +177,18 @@ impl Connection {
                     self.rtt.sample(rtt);
                 }
             }
-            Control::Nak(ranges) => self.sender.nak(now, &ranges, &self.rtt, &self.config),
+            Control::Nak(ranges) => self.sender.nak(&ranges, &self.config),
             Control::DropRequest { range, .. } => {
                 if let Some(receiver) = &mut self.receiver {
                     receiver.drop_request(range);
+                }
+            }
+            Control::KeyMaterialRequest(body) => {
+                self.key_answer = self.crypto.as_mut().map(|crypto| crypto.receive_request(&body));
+            }
+            Control::KeyMaterialResponse(body) => {
+                if let Some(crypto) = &mut self.crypto {
+                    crypto.receive_response(&body);
                 }
             }
             Control::Shutdown => self.end(CloseReason::Peer, false),
@@ -175,8 +197,6 @@ impl Connection {
             | Control::KeepAlive
             | Control::CongestionWarning
             | Control::PeerError { .. }
-            | Control::KeyMaterialRequest(_)
-            | Control::KeyMaterialResponse(_)
             | Control::Unknown { .. } => {}
         }
     }
@@ -191,6 +211,9 @@ impl Connection {
         {
             return Some(event);
         }
+        if let Some((from, to)) = self.sender.skipped() {
+            return Some(Event::Skipped { from, to });
+        }
         let closed = self.closed.as_mut().filter(|closed| !closed.told)?;
         closed.told = true;
         Some(Event::Closed(closed.reason))
@@ -202,7 +225,7 @@ impl Connection {
     pub fn fill<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L, out: &mut Vec<u8>) -> Option<Run> {
         out.clear();
         let ready = self.closed.is_none() && now >= self.ready;
-        let media = ready.then(|| self.sender.fill(now, log, &self.config, out)).flatten();
+        let media = ready.then(|| self.write_media(now, log, out)).flatten();
         if let Some(mut run) = media {
             let even = out.len() == run.segments * run.segment_size;
             if even && run.segment_size > SMALL_CONTROL && run.segments < self.config.run_segments {
@@ -219,7 +242,23 @@ impl Connection {
 
     /// Like [`fill`](Self::fill) for a connection that sends no media.
     pub fn poll_transmit(&mut self, now: Duration, out: &mut Vec<u8>) -> Option<Run> {
-        self.fill(now, &Nothing, out)
+        self.fill(now, &(), out)
+    }
+
+    fn write_media<L: PacketLog + ?Sized>(
+        &mut self,
+        now: Duration,
+        log: &L,
+        out: &mut Vec<u8>,
+    ) -> Option<Run> {
+        let Self { config, crypto, rtt, sender, .. } = self;
+        sender.fill(now, log, rtt, config, |header, payload| match crypto {
+            Some(crypto) => crypto.seal(header, payload, out),
+            None => {
+                out.extend_from_slice(&header.encode());
+                out.extend_from_slice(payload);
+            }
+        })
     }
 
     fn write_small_control(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
@@ -236,9 +275,20 @@ impl Connection {
         if self.write_small_control(now, out) {
             return true;
         }
-        let report = self.receiver.as_mut().and_then(|receiver| receiver.transmit(now, &self.rtt));
         let keep_alive = now >= self.last_sent + self.config.keep_alive;
-        self.write(now, report.or_else(|| keep_alive.then_some(Control::KeepAlive)), out)
+        let body = self
+            .key_material(now)
+            .or_else(|| self.receiver.as_mut().and_then(|receiver| receiver.transmit(now, &self.rtt)))
+            .or_else(|| keep_alive.then_some(Control::KeepAlive));
+        self.write(now, body, out)
+    }
+
+    fn key_material(&mut self, now: Duration) -> Option<Control> {
+        if let Some(answer) = self.key_answer.take() {
+            return Some(Control::KeyMaterialResponse(answer));
+        }
+        let request = self.crypto.as_mut()?.poll_key_material(now, self.rtt.smoothed());
+        request.map(Control::KeyMaterialRequest)
     }
 
     fn write(&self, now: Duration, body: Option<Control>, out: &mut Vec<u8>) -> bool {
@@ -257,7 +307,7 @@ impl Connection {
         if let Some(closed) = &self.closed {
             return (closed.tell || !closed.told).then_some(Duration::ZERO);
         }
-        let answer = self.ack_ack.map(|_| Duration::ZERO);
+        let answer = (self.ack_ack.is_some() || self.key_answer.is_some()).then_some(Duration::ZERO);
         let idle = self.last_heard + self.config.peer_idle;
         let keep_alive = self.last_sent + self.config.keep_alive;
         let sending = self.sender.next_timeout(&self.rtt).map(|due| due.max(self.ready));
@@ -292,10 +342,16 @@ impl Connection {
         self.closed.is_some()
     }
 
-    /// Our socket id.
+    /// What the handshake agreed on.
     #[must_use]
-    pub fn local(&self) -> SocketId {
-        self.established.local
+    pub fn established(&self) -> &Established {
+        &self.established
+    }
+
+    /// The log's index of the packet that is sent next for the first time; `None` before media begins.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.sender.index()
     }
 
     /// What was seen and done so far.
@@ -308,5 +364,13 @@ impl Connection {
             sent: self.sender.stats(),
             received: ReceiveStats { unwanted: self.unwanted, ..received },
         }
+    }
+}
+
+/// The payload in the clear; `None` if it cannot be had, or is not encrypted as agreed.
+fn open(crypto: Option<&Crypto>, packet: DataPacket) -> Option<Bytes> {
+    match crypto {
+        Some(crypto) => crypto.open(&packet.header, packet.payload).ok(),
+        None => (packet.header.key == KeyFlag::None).then_some(packet.payload),
     }
 }

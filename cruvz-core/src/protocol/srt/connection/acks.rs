@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_unanswered_one_is_repeated_and_an_answered_one_is_not() {
         let mut acks = Acks::new();
-        acks.send(0 * MS, 1, true, PATIENCE);
+        acks.send(Duration::ZERO, 1, true, PATIENCE);
         assert_eq!(acks.next(1, true, PATIENCE), Some(100 * MS));
         assert_eq!(acks.send(100 * MS, 1, true, PATIENCE), Some(Due::Full(2)));
         assert_eq!(acks.answer(130 * MS, 2), Some(30 * MS));
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn room_again_is_told_without_a_packet() {
         let mut acks = Acks::new();
-        acks.send(0 * MS, 8, false, PATIENCE);
+        acks.send(Duration::ZERO, 8, false, PATIENCE);
         acks.answer(MS, 1);
         assert_eq!(acks.next(8, false, PATIENCE), None);
         assert_eq!(acks.next(8, true, PATIENCE), Some(10 * MS));

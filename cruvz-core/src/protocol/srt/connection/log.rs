@@ -15,7 +15,8 @@ pub trait PacketLog {
 
     /// The payload of one packet, and when it was made on the engine's clock. `None` outside of the window.
     ///
-    /// In live mode a payload has 1,316 bytes or less, in an encrypted connection with AES-GCM 1,300.
+    /// Payloads have 7 TS packets, 1,316 bytes, or less. One that is longer than the connection's
+    /// [`payload_bytes`](crate::protocol::srt::Established::payload_bytes) is passed over.
     fn packet(&self, index: u64) -> Option<(&[u8], Duration)>;
 
     /// The newest index at which a viewer may begin: a key frame's first packet. Viewers start here, and those who
@@ -32,9 +33,7 @@ pub trait PacketLog {
 }
 
 /// A log with nothing in it, for a connection that sends no media.
-pub(super) struct Nothing;
-
-impl PacketLog for Nothing {
+impl PacketLog for () {
     fn first(&self) -> u64 {
         0
     }

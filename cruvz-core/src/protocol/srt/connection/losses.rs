@@ -1,6 +1,7 @@
 //! What is missing, and when the peer is told.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 
 /// The gaps between the packets that came: ranges of positions, each with the time of its next report.
@@ -20,16 +21,25 @@ struct Loss {
     end: u64,
     /// When the gap was seen.
     since: Duration,
+    /// When what is behind it is delivered, with or without it.
+    deadline: Duration,
     /// When the peer is told next; `None` when it has said that it will not repeat these.
     report: Option<Duration>,
 }
 
 impl Losses {
-    /// The positions from `start` to before `end` are missing since `now`; the first report is due at `report`.
-    pub(super) fn insert(&mut self, start: u64, end: u64, now: Duration, report: Duration) {
-        if start < end {
-            self.ranges.insert(start, Loss { end, since: now, report: Some(report) });
-            self.expect(report);
+    /// The positions `missing` are wanted since `now` and until `deadline`; the first report is due at `report`.
+    pub(super) fn insert(
+        &mut self,
+        missing: Range<u64>,
+        now: Duration,
+        report: Duration,
+        deadline: Duration,
+    ) {
+        if !missing.is_empty() {
+            let loss = Loss { end: missing.end, since: now, deadline, report: Some(report) };
+            self.ranges.insert(missing.start, loss);
+            self.next_report = Some(self.next_report.map_or(report, |next| next.min(report)));
         }
     }
 
@@ -82,13 +92,13 @@ impl Losses {
         self.next_report
     }
 
-    /// The ranges to report at `now`, as first and last position, at most `words` words of a loss list; they are due
-    /// again after `interval`. What is due within `slack` is taken along.
+    /// The ranges to report at `now`, as first and last position, at most `words` words of a loss list. Each is due
+    /// again after what `interval` says of the time that is left for it. What is due within `slack` is taken along.
     pub(super) fn report(
         &mut self,
         now: Duration,
         slack: Duration,
-        interval: Duration,
+        interval: impl Fn(Duration) -> Duration,
         mut words: usize,
     ) -> Vec<(u64, u64)> {
         let mut reported = Vec::new();
@@ -100,7 +110,7 @@ impl Losses {
             if *due <= now + slack && words >= needed {
                 words -= needed;
                 reported.push((*start, loss.end - 1));
-                *due = now + interval;
+                *due = now + interval(loss.deadline.saturating_sub(now));
             }
             next = Some(next.map_or(*due, |next| next.min(*due)));
         }
@@ -112,10 +122,6 @@ impl Losses {
         if start < loss.end {
             self.ranges.insert(start, loss);
         }
-    }
-
-    fn expect(&mut self, report: Duration) {
-        self.next_report = Some(self.next_report.map_or(report, |next| next.min(report)));
     }
 }
 
@@ -130,14 +136,14 @@ mod tests {
 
     /// All that would ever be reported.
     fn all(losses: &Losses) -> Vec<(u64, u64)> {
-        losses.clone().report(1_000_000 * MS, MS, MS, 10_000)
+        losses.clone().report(1_000_000 * MS, MS, |_| MS, 10_000)
     }
 
     fn three() -> Losses {
         let mut losses = Losses::default();
-        losses.insert(10, 20, MS, MS);
-        losses.insert(30, 31, 2 * MS, 5 * MS);
-        losses.insert(40, 45, 3 * MS, 9 * MS);
+        losses.insert(10..20, MS, MS, 50 * MS);
+        losses.insert(30..31, 2 * MS, 5 * MS, 50 * MS);
+        losses.insert(40..45, 3 * MS, 9 * MS, 50 * MS);
         losses
     }
 
@@ -181,21 +187,28 @@ mod tests {
     fn reports_come_when_they_are_due_and_again_after_the_interval() {
         let mut losses = three();
         assert_eq!(losses.next_report(), Some(MS));
-        assert_eq!(losses.report(MS, Duration::ZERO, 10 * MS, WORDS), [(10, 19)]);
+        assert_eq!(losses.report(MS, Duration::ZERO, |_| 10 * MS, WORDS), [(10, 19)]);
         assert_eq!(losses.next_report(), Some(5 * MS));
         // 30 is due, and 40 soon enough to go along.
-        assert_eq!(losses.report(5 * MS, 4 * MS, 10 * MS, WORDS), [(30, 30), (40, 44)]);
-        assert_eq!(losses.report(6 * MS, Duration::ZERO, 10 * MS, WORDS), []);
+        assert_eq!(losses.report(5 * MS, 4 * MS, |_| 10 * MS, WORDS), [(30, 30), (40, 44)]);
+        assert_eq!(losses.report(6 * MS, Duration::ZERO, |_| 10 * MS, WORDS), []);
         assert_eq!(losses.next_report(), Some(11 * MS));
-        assert_eq!(losses.report(11 * MS, Duration::ZERO, 10 * MS, WORDS), [(10, 19)]);
+        assert_eq!(losses.report(11 * MS, Duration::ZERO, |_| 10 * MS, WORDS), [(10, 19)]);
+    }
+
+    #[test]
+    fn the_time_that_is_left_decides_when_the_next_report_is() {
+        let mut losses = three();
+        losses.report(9 * MS, Duration::ZERO, |left| left / 2, WORDS);
+        assert_eq!(losses.next_report(), Some(9 * MS + 41 * MS / 2));
     }
 
     #[test]
     fn what_does_not_fit_stays_due() {
         let mut losses = three();
-        assert_eq!(losses.report(9 * MS, Duration::ZERO, 10 * MS, 3), [(10, 19), (30, 30)]);
+        assert_eq!(losses.report(9 * MS, Duration::ZERO, |_| 10 * MS, 3), [(10, 19), (30, 30)]);
         assert_eq!(losses.next_report(), Some(9 * MS));
-        assert_eq!(losses.report(9 * MS, Duration::ZERO, 10 * MS, 3), [(40, 44)]);
+        assert_eq!(losses.report(9 * MS, Duration::ZERO, |_| 10 * MS, 3), [(40, 44)]);
     }
 
     proptest! {
@@ -208,7 +221,7 @@ mod tests {
             for (step, a, b) in steps {
                 match step {
                     0 => {
-                        losses.insert(end + b, end + b + a, MS, MS);
+                        losses.insert(end + b..end + b + a, MS, MS, MS);
                         missing.extend(end + b..end + b + a);
                         end += a + b;
                     }

@@ -93,9 +93,10 @@ impl Receiver {
             return;
         };
         let end = self.buffer.end();
+        let due = self.clock.due(now, header.timestamp_us);
         if position >= end {
             let wait = self.tolerance(now, config);
-            self.losses.insert(end, position, now, now + wait);
+            self.losses.insert(end..position, now, now + wait, due);
             self.stats.lost += position - end;
         } else if let Some(since) = self.losses.remove(position)
             && self.tells_repeated
@@ -110,7 +111,7 @@ impl Receiver {
             self.link.arrive(now, position, header.seq.value(), length);
         }
         self.stats.packets += 1;
-        self.buffer.insert(position, payload, self.clock.due(now, header.timestamp_us));
+        self.buffer.insert(position, payload, due);
     }
 
     /// Where a packet belongs; `None` if it is not wanted, which is counted.
@@ -201,7 +202,7 @@ impl Receiver {
         if self.next_report().is_none_or(|due| due > now) {
             return None;
         }
-        let interval = report_interval(rtt);
+        let interval = |left| report_interval(rtt, left);
         let ranges = self.losses.report(now, REPORT_SLACK, interval, REPORT_WORDS);
         let ranges: Vec<SeqRange> = ranges
             .into_iter()
@@ -283,7 +284,38 @@ impl Receiver {
 /// A full packet with its SRT header.
 pub(super) const FULL_PACKET_BITS: u64 = (1_316 + HEADER_LEN as u64) * 8;
 
-/// How soon a loss is reported again (§4.8.2): more often than a round trip, as the report itself may be lost.
-fn report_interval(rtt: &Rtt) -> Duration {
-    (rtt.long() / 2).max(MIN_REPORT_INTERVAL)
+/// How soon a loss is reported again for which some time is left (§4.8.2): twice in the time after which the repeated
+/// packet is overdue, as the report may be lost too. What is overdue is judged the more strictly the less time is
+/// left, so that as many round trips fit as there is time for.
+fn report_interval(rtt: &Rtt, left: Duration) -> Duration {
+    let trip = rtt.smoothed().max(Duration::from_millis(1));
+    let trips = (left.as_micros() / trip.as_micros()) as u32;
+    let spare = left.saturating_sub(trip * trips);
+    let patience = match trips.checked_sub(1) {
+        Some(more) if more > 0 => (4 * rtt.variance()).min(spare / more),
+        _ => 4 * rtt.variance(),
+    };
+    ((trip + patience) / 2).max(MIN_REPORT_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_reported_twice_per_round_trip_and_sooner_if_that_saves_a_trip() {
+        let ms = Duration::from_millis;
+        let mut rtt = Rtt::default();
+        rtt.adopt(ms(100), ms(10));
+        // 4 deviations are waited for where that costs no trip.
+        assert_eq!(report_interval(&rtt, ms(290)), ms(70));
+        assert_eq!(report_interval(&rtt, ms(220)), ms(60));
+        assert_eq!(report_interval(&rtt, ms(330)), ms(115) / 2);
+        assert_eq!(report_interval(&rtt, ms(200)), ms(50));
+        assert_eq!(report_interval(&rtt, ms(150)), ms(70));
+        rtt.adopt(ms(5), ms(1));
+        assert_eq!(report_interval(&rtt, ms(100)), ms(20));
+        rtt.adopt(Duration::ZERO, Duration::ZERO);
+        assert_eq!(report_interval(&rtt, Duration::MAX), ms(20));
+    }
 }

@@ -34,8 +34,8 @@ const MAX_DROPS: usize = 16;
 const MAX_SEGMENTS: usize = 64;
 const MAX_RUN: usize = 65_507;
 
-/// The most bytes of a packet's payload.
-const MAX_PAYLOAD: usize = 1_456;
+/// The most jumps that are remembered to be told.
+const MAX_SKIPS: usize = 16;
 
 /// Where a viewer is, and what it misses.
 ///
@@ -49,6 +49,9 @@ pub(super) struct Sender {
     started: Duration,
     latency: Duration,
     flags: PeerFlags,
+    /// The longest payload that may be sent, and what encryption adds to one.
+    payload_bytes: usize,
+    overhead: usize,
     /// The position of the next new packet.
     next: u64,
     /// Everything before it has arrived.
@@ -56,6 +59,8 @@ pub(super) struct Sender {
     /// Packets behind `acked` that the peer has room for.
     window: u32,
     stretch: Option<Stretch>,
+    /// Jumps: indexes of the log, from and to.
+    skips: VecDeque<(u64, u64)>,
     /// Packets from this position on were not sent before that time.
     stamps: VecDeque<(u64, Duration)>,
     repeats: Repeats,
@@ -108,17 +113,25 @@ struct Candidate {
 }
 
 impl Sender {
-    pub(super) fn new(now: Duration, established: &Established, config: &ConnectionConfig) -> Self {
+    pub(super) fn new(
+        now: Duration,
+        established: &Established,
+        overhead: usize,
+        config: &ConnectionConfig,
+    ) -> Self {
         Self {
             first: established.send_seq,
             peer: established.peer,
             started: established.started,
             latency: established.send_latency,
             flags: established.peer_flags,
+            payload_bytes: established.payload_bytes.saturating_sub(overhead),
+            overhead,
             next: 0,
             acked: 0,
             window: established.flow_window,
             stretch: None,
+            skips: VecDeque::new(),
             stamps: VecDeque::new(),
             repeats: Repeats::new(config.repeat_burst),
             drops: VecDeque::new(),
@@ -129,34 +142,34 @@ impl Sender {
         }
     }
 
-    /// Writes one run of packets: what was lost first, then what is new.
+    /// Writes one run of packets with `write`: what was lost first, then what is new.
     pub(super) fn fill<L: PacketLog + ?Sized>(
         &mut self,
         now: Duration,
         log: &L,
+        rtt: &Rtt,
         config: &ConnectionConfig,
-        out: &mut Vec<u8>,
+        mut write: impl FnMut(DataHeader, &[u8]),
     ) -> Option<Run> {
         self.advance(now, log);
         let most = config.run_segments.clamp(1, MAX_SEGMENTS);
         let mut run = Run { segment_size: 0, segments: 0 };
         while run.segments < most && self.pacer.allows(now) {
-            let Some(candidate) = self.candidate(now, log) else { break };
+            let Some(candidate) = self.candidate(now, log, rtt, config) else { break };
             let Some((payload, origin)) = self.packet(log, candidate.position) else { break };
-            let size = HEADER_LEN + payload.len();
-            let fits = run.segments == 0 || size <= run.segment_size && out.len() + size <= MAX_RUN;
-            if !fits {
+            let size = HEADER_LEN + payload.len() + self.overhead;
+            let full = (run.segments + 1) * run.segment_size > MAX_RUN;
+            if run.segments > 0 && (size > run.segment_size || full) {
                 break;
             }
             if !candidate.repeated {
                 self.begin_new(now, origin, size);
             }
             let Some((payload, _)) = self.packet(log, candidate.position) else { break };
-            out.extend_from_slice(&self.header(candidate, origin).encode());
-            out.extend_from_slice(payload);
-            run.segment_size = run.segment_size.max(size);
-            run.segments += 1;
+            write(self.header(candidate, origin), payload);
             self.commit(now, candidate, size);
+            run.segments += 1;
+            run.segment_size = run.segment_size.max(size);
             if size < run.segment_size {
                 break;
             }
@@ -166,18 +179,36 @@ impl Sender {
 
     /// Goes to where media is to be sent next: begins, and jumps if it fell behind.
     fn advance<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L) {
-        let Some(stretch) = &self.stretch else {
+        let Some(index) = self.index() else {
             if log.first() < log.end() {
-                self.begin(now, log);
+                self.begin(now, log, log.restart());
             }
             return;
         };
-        let Some(index) = stretch.index(self.next) else { return };
         let lost = index < log.first() || index > log.end();
         if lost || self.is_too_late(now, log) && log.restart() > index {
-            self.stats.skipped += log.restart().saturating_sub(index);
-            self.begin(now, log);
+            self.skip(now, log, index, log.restart());
+        } else if log.packet(index).is_some_and(|(payload, _)| payload.len() > self.payload_bytes) {
+            self.skip(now, log, index, index + 1);
         }
+    }
+
+    fn skip<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L, from: u64, to: u64) {
+        self.stats.skipped += to.saturating_sub(from);
+        if self.skips.len() < MAX_SKIPS {
+            self.skips.push_back((from, to));
+        }
+        self.begin(now, log, to);
+    }
+
+    /// A jump that is to be told.
+    pub(super) fn skipped(&mut self) -> Option<(u64, u64)> {
+        self.skips.pop_front()
+    }
+
+    /// The index of the next new packet.
+    pub(super) fn index(&self) -> Option<u64> {
+        self.stretch.as_ref()?.index(self.next)
     }
 
     fn is_too_late<L: PacketLog + ?Sized>(&self, now: Duration, log: &L) -> bool {
@@ -187,32 +218,60 @@ impl Sender {
         now > origin.max(begun) + self.latency.max(MIN_TOO_LATE)
     }
 
-    /// Begins a stretch at the newest place where a viewer may begin.
-    fn begin<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L) {
-        let index = log.restart();
-        let preface = log.preface(index).filter(|preface| preface.len() <= MAX_PAYLOAD);
+    /// Begins a stretch at `index`.
+    fn begin<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L, index: u64) {
+        let preface = log.preface(index).filter(|preface| preface.len() <= self.payload_bytes);
         self.stretch = Some(Stretch { position: self.next, index, preface });
         self.push_stamp(now);
     }
 
     /// The next packet to send, lost ones first. What can no longer be repeated is given up.
-    fn candidate<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L) -> Option<Candidate> {
-        while let Some(position) = self.repeats.first() {
-            let origin = self.packet(log, position).map(|(_, origin)| origin);
-            if origin.is_some_and(|origin| !self.is_over(now, position, origin)) {
-                return Some(Candidate { position, repeated: true });
+    fn candidate<L: PacketLog + ?Sized>(
+        &mut self,
+        now: Duration,
+        log: &L,
+        rtt: &Rtt,
+        config: &ConnectionConfig,
+    ) -> Option<Candidate> {
+        while let Some(position) = self.repeats.first(now) {
+            let left = self.packet(log, position).and_then(|(_, origin)| self.left(now, position, origin));
+            match left {
+                Some(left) if self.is_wanted(now, position, left, rtt, config) => {
+                    return Some(Candidate { position, repeated: true });
+                }
+                Some(_) => {}
+                None => self.give_up(position, position + 1),
             }
             self.repeats.discard();
-            self.give_up(position, position + 1);
         }
         let room = self.next < self.acked.saturating_add(self.window.into());
         let is_there = self.packet(log, self.next).is_some();
         (room && is_there).then_some(Candidate { position: self.next, repeated: false })
     }
 
-    /// Whether the peer has dropped the packet as too late by the time that it would come.
-    fn is_over(&self, now: Duration, position: u64, origin: Duration) -> bool {
-        self.flags.too_late_drop && now > origin.max(self.stamp(position)) + self.latency + REPEAT_SLACK
+    /// The time that is left to repeat a packet; `None` once the peer has dropped it as too late.
+    fn left(&self, now: Duration, position: u64, origin: Duration) -> Option<Duration> {
+        if !self.flags.too_late_drop {
+            return Some(Duration::MAX);
+        }
+        let deadline = origin.max(self.stamp(position)) + self.latency;
+        (now <= deadline + REPEAT_SLACK).then(|| deadline.saturating_sub(now))
+    }
+
+    /// Whether a packet that was reported is really missing. A report that comes sooner than a round trip after the
+    /// packet was repeated was most likely written before that came: the report after it will tell. When there is
+    /// no time for another, doubt is enough.
+    fn is_wanted(
+        &self,
+        now: Duration,
+        position: u64,
+        left: Duration,
+        rtt: &Rtt,
+        config: &ConnectionConfig,
+    ) -> bool {
+        let doubts = if left < rtt.smoothed() { 4 } else { 1 };
+        let hold = rtt.smoothed().saturating_sub(doubts * rtt.variance()).max(config.gather);
+        self.repeats.is_echo(position) || self.repeats.age(now, position).is_none_or(|age| age >= hold)
     }
 
     fn packet<'a, L: PacketLog + ?Sized>(
@@ -221,7 +280,7 @@ impl Sender {
         position: u64,
     ) -> Option<(&'a [u8], Duration)> {
         let packet = self.stretch.as_ref()?.packet(log, position)?;
-        Some(packet).filter(|(payload, _)| payload.len() <= MAX_PAYLOAD)
+        Some(packet).filter(|(payload, _)| payload.len() <= self.payload_bytes)
     }
 
     /// What is done once for a packet, before it is first sent.
@@ -315,9 +374,8 @@ impl Sender {
     }
 
     /// Takes in a loss report. It costs as much work as it may ask for packets, whatever its ranges claim.
-    pub(super) fn nak(&mut self, now: Duration, ranges: &[SeqRange], rtt: &Rtt, config: &ConnectionConfig) {
+    pub(super) fn nak(&mut self, ranges: &[SeqRange], config: &ConnectionConfig) {
         self.stats.naks += 1;
-        let hold = rtt.smoothed().max(config.gather);
         let begun = self.stretch.as_ref().map_or(self.next, |stretch| stretch.position);
         let mut left = u64::from(config.repeat_burst);
         for range in ranges {
@@ -334,7 +392,7 @@ impl Sender {
                 self.give_up(first, begun.min(end));
             }
             for position in (first.max(begun)..end).take(left as usize) {
-                self.stats.lost += u64::from(self.repeats.report(now, position, hold));
+                self.stats.lost += u64::from(self.repeats.report(position));
                 left -= 1;
             }
         }
@@ -366,9 +424,8 @@ impl Sender {
     pub(super) fn handle_timeout(&mut self, now: Duration, rtt: &Rtt, config: &ConnectionConfig) {
         if self.repeat_timeout(rtt).is_some_and(|due| due <= now) {
             self.timeouts = self.timeouts.saturating_add(1);
-            let hold = rtt.smoothed().max(config.gather);
             for position in (self.acked..self.next).take(config.repeat_burst as usize) {
-                self.repeats.report(now, position, hold);
+                self.repeats.report(position);
             }
         }
     }
@@ -382,11 +439,9 @@ impl Sender {
 
     /// When something is to be done without a new packet in the log; zero for at once.
     pub(super) fn next_timeout(&self, rtt: &Rtt) -> Option<Duration> {
-        let repeat = self.repeats.first().map(|_| Duration::ZERO);
         let drop = (!self.drops.is_empty()).then_some(Duration::ZERO);
-        let paced = self.pacer.next();
-        let sending = match (repeat, paced) {
-            (Some(_), Some(paced)) => Some(paced),
+        let sending = match (self.repeats.next(), self.pacer.next()) {
+            (Some(repeat), Some(paced)) => Some(repeat.max(paced)),
             (repeat, paced) => repeat.or(paced),
         };
         [sending, drop, self.repeat_timeout(rtt)].into_iter().flatten().min()

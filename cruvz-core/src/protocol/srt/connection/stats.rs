@@ -24,7 +24,7 @@ pub struct SendStats {
     pub bytes: u64,
     /// Packets sent again.
     pub retransmitted: u64,
-    /// Packets that the peer reported as lost, each as often as it was reported and not just repeated.
+    /// Packets that the peer reported as lost, each once.
     pub lost: u64,
     /// Packets of the log that were passed over because the peer or the network was too slow.
     pub skipped: u64,
