@@ -324,7 +324,7 @@ impl Connection {
         if now >= self.last_heard + self.config.peer_idle {
             self.end(CloseReason::Idle, true);
         }
-        self.sender.handle_timeout(now, &self.rtt, &self.config);
+        self.sender.handle_timeout(now, &self.rtt);
     }
 
     /// Ends the connection. The peer is told by the next [`fill`](Self::fill); what was not yet delivered is gone.

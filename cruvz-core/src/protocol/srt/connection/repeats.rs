@@ -44,6 +44,12 @@ impl Repeats {
         new && !self.repeated.contains_key(&position)
     }
 
+    /// Takes all that were repeated `age` ago or earlier, and are not yet acknowledged, as lost again.
+    pub(super) fn report_again(&mut self, now: Duration, age: Duration) {
+        let old = self.repeated.iter().filter(|(_, last)| last.at + age <= now);
+        self.wanted.extend(old.map(|(position, _)| *position));
+    }
+
     /// How long ago a packet was sent again, if it was.
     pub(super) fn age(&self, now: Duration, position: u64) -> Option<Duration> {
         Some(now.saturating_sub(self.repeated.get(&position)?.at))
@@ -164,6 +170,18 @@ mod tests {
         assert_eq!(all(&mut repeats, MS), [5]);
         repeats.acknowledge(6);
         assert!(repeats.repeated.is_empty());
+    }
+
+    #[test]
+    fn what_was_repeated_in_vain_is_wanted_again() {
+        let mut repeats = Repeats::new(10);
+        for position in [3, 5, 7] {
+            repeats.report(position);
+            all(&mut repeats, position as u32 * MS);
+        }
+        repeats.acknowledge(5);
+        repeats.report_again(56 * MS, 50 * MS);
+        assert_eq!(all(&mut repeats, 56 * MS), [5]);
     }
 
     #[test]

@@ -30,6 +30,9 @@ const MAX_STAMPS: usize = 64;
 /// The most drop requests that wait.
 const MAX_DROPS: usize = 16;
 
+/// Packets that are sent again when a peer that does not repeat its reports is silent.
+const TIMEOUT_REPEATS: usize = 8;
+
 /// The kernel's limit of one segmented send, in segments and in bytes.
 const MAX_SEGMENTS: usize = 64;
 const MAX_RUN: usize = 65_507;
@@ -419,14 +422,15 @@ impl Sender {
         Some(Control::DropRequest { message: 0, range })
     }
 
-    /// Looks after a peer that does not repeat its loss reports: if it is silent for long, everything on its way is
-    /// sent again (§4.8.2; libsrt's fast retransmission).
-    pub(super) fn handle_timeout(&mut self, now: Duration, rtt: &Rtt, config: &ConnectionConfig) {
+    /// Looks after a peer that does not repeat its loss reports. If it acknowledges nothing for long, the packet
+    /// that it names as next is missing, and perhaps those behind it; so are those that were repeated in vain.
+    /// libsrt sends everything on its way again, which doubles the traffic.
+    pub(super) fn handle_timeout(&mut self, now: Duration, rtt: &Rtt) {
         if self.repeat_timeout(rtt).is_some_and(|due| due <= now) {
             self.timeouts = self.timeouts.saturating_add(1);
-            for position in (self.acked..self.next).take(config.repeat_burst as usize) {
-                self.repeats.report(position);
-            }
+            let first = (self.acked..self.next).take(TIMEOUT_REPEATS);
+            first.for_each(|position| self.stats.lost += u64::from(self.repeats.report(position)));
+            self.repeats.report_again(now, rtt.smoothed());
         }
     }
 
