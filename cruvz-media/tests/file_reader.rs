@@ -8,7 +8,8 @@ use cruvz_media::{
 };
 use proptest::prelude::*;
 
-const FILES: [&str; 3] = ["flv/h264_aac.flv", "mp4/avc-aac.mp4", "mp4/avc-aac-fragmented.mp4"];
+const FILES: [&str; 4] =
+    ["flv/h264_aac.flv", "mp4/avc-aac.mp4", "mp4/avc-aac-fragmented.mp4", "mpegts/h264_aac.ts"];
 
 fn fixture(file: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(file);
@@ -33,7 +34,7 @@ fn formats_are_told_by_content() {
     }
     let text = b"EXTM3U:\n";
     let refused = Reader::open(Cursor::new(text), Limits::default()).unwrap_err();
-    assert_eq!(refused.to_string(), r#"neither MP4 nor FLV: the file begins with "EXTM3U:\n""#);
+    assert_eq!(refused.to_string(), r#"neither MP4, FLV nor MPEG-TS: the file begins with "EXTM3U:\n""#);
     let refused = Reader::open(Cursor::new(b""), Limits::default()).unwrap_err();
     assert!(matches!(refused, Error::UnknownFormat(head) if head.is_empty()));
 }
@@ -87,10 +88,15 @@ fn a_second_pass_is_like_the_first() {
 
 #[test]
 fn durations_are_those_of_the_frames() {
-    for file in ["flv/h264_aac.flv", "mp4/avc-aac.mp4"] {
+    for (file, begins_at_zero) in
+        [("flv/h264_aac.flv", true), ("mp4/avc-aac.mp4", true), ("mpegts/h264_aac.ts", false)]
+    {
         let mut reader = open(file);
         let duration = reader.duration().unwrap();
-        let last = frames(&mut reader).iter().map(|frame| frame.pts).max().unwrap().as_millis();
+        let frames = frames(&mut reader);
+        let first = frames.iter().map(|frame| frame.dts).min().unwrap().as_millis();
+        let first = if begins_at_zero { 0 } else { first };
+        let last = frames.iter().map(|frame| frame.pts).max().unwrap().as_millis() - first;
         let off = i64::try_from(duration.as_millis()).unwrap() - last;
         assert!((0..=100).contains(&off), "{file}: {duration:?}, last frame at {last} ms");
     }
@@ -99,7 +105,7 @@ fn durations_are_those_of_the_frames() {
 #[test]
 fn passes_are_strung_together_at_frame_distance() {
     // The longest distance: a video frame, and by how much the audio of the fixture is longer than its video.
-    for (file, longest_ms) in FILES.into_iter().zip([40 + 45, 40 + 43, 40 + 93]) {
+    for (file, longest_ms) in FILES.into_iter().zip([40 + 45, 40 + 43, 40 + 93, 40 + 70]) {
         let mut reader = open(file);
         let mut passes = Loop::default();
         let mut times = Vec::new();
@@ -128,6 +134,31 @@ fn an_flv_file_cut_short_ends_at_its_last_whole_tag() {
     let cut = frames(&mut reader);
     assert!(cut.len() < whole.len());
     assert_eq!(cut[..], whole[..cut.len()]);
+}
+
+#[test]
+fn frames_of_a_transport_stream_are_in_decoding_order() {
+    // Its muxer wrote the sound behind the picture.
+    let frames = frames(&mut open("mpegts/h264_aac.ts"));
+    assert!(frames.is_sorted_by_key(|frame| frame.dts));
+    assert_eq!(frames.len(), 30);
+}
+
+#[test]
+fn damage_in_a_transport_stream_is_told_and_passed_over() {
+    let mut bytes = fixture("mpegts/h264_aac.ts");
+    bytes.drain(15 * 188..16 * 188);
+    let mut reader = Reader::open(Cursor::new(bytes), Limits::default()).unwrap();
+    let (mut read, mut told) = (0, Vec::new());
+    loop {
+        match reader.next_frame() {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => break,
+            Err(error) => told.push(error.to_string()),
+        }
+    }
+    assert!((25..30).contains(&read), "{read} frames");
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]

@@ -108,7 +108,7 @@ struct Serve {
     /// Listen for HTTPS on ADDR (needs [tls])
     #[arg(long, value_name = "ADDR")]
     https: Option<String>,
-    /// Play the MP4 or FLV file over and over as the stream live/demo
+    /// Play the MP4, FLV or MPEG-TS file over and over as the stream live/demo
     #[arg(long, value_name = "FILE")]
     demo: Option<PathBuf>,
     /// Log as text or as one JSON object per line

@@ -29,7 +29,7 @@ const MAX_LATE: Duration = Duration::from_secs(1);
 /// The longest wait for the next frame; a longer hole in the file is skipped.
 const MAX_WAIT: Duration = Duration::from_secs(10);
 
-/// A media file (MP4 or FLV, told by content) to be played into a stream.
+/// A media file (MP4, FLV or MPEG-TS, told by content) to be played into a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileSource {

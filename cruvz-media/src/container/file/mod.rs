@@ -1,9 +1,10 @@
 //! Any media file that we can read, opened by what is in it rather than by its name.
 //!
-//! [`Reader`] gives the frames of an MP4 or FLV file in decoding order; [`Loop`] strings passes over a file together
+//! [`Reader`] gives the frames of an MP4, FLV or MPEG-TS file in decoding order; [`Loop`] strings passes over a file together
 //! into one endless timeline. Neither looks at a clock: whoever plays a file live paces the frames by their `dts`.
 
 mod flv;
+mod mpegts;
 mod repeat;
 
 use std::{
@@ -12,8 +13,11 @@ use std::{
 };
 
 pub use self::repeat::Loop;
-use super::{flv as flv_format, mp4};
+use super::{flv as flv_format, mp4, mpegts as ts_format};
 use crate::{Frame, Tracks};
+
+/// Bytes looked at to tell the format: a few packets of MPEG-TS.
+const HEAD_BYTES: u64 = 1_024;
 
 /// What a [`Reader`] accepts from a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct Limits {
     pub flv_tracks: flv_format::Limits,
     /// For MP4.
     pub mp4: mp4::Limits,
+    /// For MPEG-TS.
+    pub mpegts: ts_format::Limits,
 }
 
 /// Why a file, or the rest of it, cannot be read.
@@ -43,11 +49,17 @@ pub enum Error {
     /// The MP4 file is broken.
     #[error(transparent)]
     Mp4(#[from] mp4::Error),
+    /// Packets of the MPEG-TS file are missing or damaged here; reading goes on behind them.
+    #[error("packets are missing or damaged; {damage} so far")]
+    MpegTs {
+        /// Packets found missing and access units dropped, since the beginning of the file.
+        damage: u64,
+    },
     /// There is nothing to play.
     #[error("the file holds no audio or video of a known codec")]
     NoTracks,
-    /// It is neither MP4 nor FLV.
-    #[error("neither MP4 nor FLV: the file begins with \"{}\"", .0.escape_ascii())]
+    /// It is none of MP4, FLV and MPEG-TS.
+    #[error("neither MP4, FLV nor MPEG-TS: the file begins with \"{}\"", .0.escape_ascii())]
     UnknownFormat(Vec<u8>),
 }
 
@@ -71,6 +83,7 @@ pub struct Reader<R>(Format<R>);
 enum Format<R> {
     Flv(Box<flv::Reader<R>>),
     Mp4(Box<mp4::Reader<R>>),
+    MpegTs(Box<mpegts::Reader<R>>),
 }
 
 impl<R: Read + Seek> Reader<R> {
@@ -81,27 +94,34 @@ impl<R: Read + Seek> Reader<R> {
     pub fn open(mut source: R, limits: Limits) -> Result<Self, Error> {
         source.seek(SeekFrom::Start(0))?;
         let mut head = Vec::new();
-        source.by_ref().take(8).read_to_end(&mut head)?;
+        source.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
         let format = match &head[..] {
             [b'F', b'L', b'V', ..] => Format::Flv(Box::new(flv::Reader::open(source, &limits)?)),
             // The boxes that may come first (ISO/IEC 14496-12 §4.3; without ftyp in old QuickTime files).
-            [_, _, _, _, b'f', b't', b'y', b'p']
-            | [_, _, _, _, b'm', b'o', b'o', b'v']
-            | [_, _, _, _, b'm', b'd', b'a', b't']
-            | [_, _, _, _, b'w', b'i', b'd', b'e']
-            | [_, _, _, _, b's', b'k', b'i', b'p'] => {
+            [_, _, _, _, b'f', b't', b'y', b'p', ..]
+            | [_, _, _, _, b'm', b'o', b'o', b'v', ..]
+            | [_, _, _, _, b'm', b'd', b'a', b't', ..]
+            | [_, _, _, _, b'w', b'i', b'd', b'e', ..]
+            | [_, _, _, _, b's', b'k', b'i', b'p', ..] => {
                 Format::Mp4(Box::new(mp4::Reader::open(source, limits.mp4)?))
             }
-            _ => return Err(Error::UnknownFormat(head)),
+            head if ts_format::is_stream(head) => {
+                Format::MpegTs(Box::new(mpegts::Reader::open(source, &limits)?))
+            }
+            _ => {
+                head.truncate(8);
+                return Err(Error::UnknownFormat(head));
+            }
         };
         Ok(Self(format))
     }
 
-    /// The tracks as of the last frame. In an FLV file they may change on the way; compare with [`Tracks::same`].
+    /// The tracks as of the last frame. In FLV and MPEG-TS files they may change on the way; compare with [`Tracks::same`].
     pub fn tracks(&self) -> &Tracks {
         match &self.0 {
             Format::Flv(reader) => reader.tracks(),
             Format::Mp4(reader) => reader.tracks(),
+            Format::MpegTs(reader) => reader.tracks(),
         }
     }
 
@@ -110,6 +130,7 @@ impl<R: Read + Seek> Reader<R> {
         match &self.0 {
             Format::Flv(reader) => reader.duration(),
             Format::Mp4(reader) => reader.duration(),
+            Format::MpegTs(reader) => reader.duration(),
         }
     }
 
@@ -122,6 +143,7 @@ impl<R: Read + Seek> Reader<R> {
         match &mut self.0 {
             Format::Flv(reader) => reader.next_frame(),
             Format::Mp4(reader) => Ok(reader.next_frame()?),
+            Format::MpegTs(reader) => reader.next_frame(),
         }
     }
 
@@ -132,6 +154,7 @@ impl<R: Read + Seek> Reader<R> {
     pub fn rewind(&mut self) -> Result<(), Error> {
         match &mut self.0 {
             Format::Flv(reader) => reader.rewind(),
+            Format::MpegTs(reader) => reader.rewind(),
             Format::Mp4(reader) => {
                 reader.rewind();
                 Ok(())

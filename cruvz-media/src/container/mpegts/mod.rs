@@ -31,6 +31,15 @@ pub use counters::Counters;
 pub use demux::{Demuxer, Event, Limits};
 pub use mux::{MuxOptions, Muxer, carries};
 
+/// Whether `bytes` begin with transport packets, bare, with a time code before or with parity behind each; about three of
+/// them must be there to tell.
+pub fn is_stream(bytes: &[u8]) -> bool {
+    /// The time code of Blu-ray.
+    const MOST_BEFORE: usize = 4;
+    let found = sync::find(bytes);
+    found.stride.is_some() && found.skipped <= MOST_BEFORE
+}
+
 /// Bytes of a transport packet.
 pub const PACKET_BYTES: usize = 188;
 

@@ -73,15 +73,15 @@ impl Sync {
     }
 }
 
-struct Found {
+pub(super) struct Found {
     /// Bytes that belong to no packet.
-    skipped: usize,
+    pub(super) skipped: usize,
     /// The distance of the packets behind them; `None` when there are too few bytes to tell.
-    stride: Option<usize>,
+    pub(super) stride: Option<usize>,
 }
 
 /// Looks for packets in a row.
-fn find(bytes: &[u8]) -> Found {
+pub(super) fn find(bytes: &[u8]) -> Found {
     for (skipped, _) in bytes.iter().enumerate().filter(|(_, byte)| **byte == SYNC_BYTE) {
         let rest = &bytes[skipped..];
         let mut undecided = false;
