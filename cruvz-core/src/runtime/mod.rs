@@ -6,3 +6,4 @@ pub mod remote;
 pub(crate) mod rtmp_client;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
+pub(crate) mod udp;
