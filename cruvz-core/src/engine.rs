@@ -14,17 +14,19 @@ use crate::{
     Authorizer, EngineConfig, Error, ErrorKind, Events, FilePlayback, FileSource, LiveStream, Protocol,
     Publisher, Result, Role, SessionId, SessionInfo, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
-    egress::{self, fanout::Fanout, live::Live, rtmp},
+    egress::{self, fanout::Fanout, live::Live},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::hls::Hls,
-    protocol::rtmp::{Url, UrlError},
+    protocol::{rtmp, srt},
     runtime::{
         clock::Clock,
         context::Context,
         remote::{self, Job, Remote},
         shutdown::{Stop, Stopped},
         socket,
+        srt::Srt,
+        udp::UdpSocket,
     },
     session::{access::PublishFromLoopback, address::Pace, gate::Gate, registry::Sessions},
 };
@@ -199,7 +201,7 @@ impl Engine {
         &self.0.context.config
     }
 
-    /// Sends a stream to another server, `rtmp://` or `rtmps://`, whenever it is live, again and again until it is stopped.
+    /// Sends a stream to another server, `rtmp://`, `rtmps://` or `srt://`, whenever it is live, again and again until it is stopped.
     /// Nothing that happens there touches the source.
     ///
     /// ```
@@ -212,17 +214,26 @@ impl Engine {
     /// ```
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that is none of RTMP.
+    /// `InvalidArgument` for a URL that is none of RTMP or SRT.
     pub fn push(&self, name: StreamName, url: &str) -> Result<Remote> {
-        Ok(Job::start(&self.0.context, name, parse_url(url)?, Role::Push, egress::push::attempt))
+        let (context, role) = (&self.0.context, Role::Push);
+        Ok(match RemoteUrl::parse(url)? {
+            RemoteUrl::Rtmp(url) => Job::start(context, name, url, role, egress::push::rtmp::attempt),
+            RemoteUrl::Srt(url) => Job::start(context, name, url, role, egress::push::srt::attempt),
+        })
     }
 
-    /// Brings a stream of another server here, `rtmp://` or `rtmps://`, again and again until it is stopped.
+    /// Brings a stream of another server here, `rtmp://`, `rtmps://` or `srt://`, again and again until it is stopped. With
+    /// `srt://:9000?mode=listener` it waits for somebody to call.
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that is none of RTMP.
+    /// `InvalidArgument` for a URL that is none of RTMP or SRT.
     pub fn pull(&self, name: StreamName, url: &str) -> Result<Remote> {
-        Ok(Job::start(&self.0.context, name, parse_url(url)?, Role::Pull, ingest::pull::attempt))
+        let (context, role) = (&self.0.context, Role::Pull);
+        Ok(match RemoteUrl::parse(url)? {
+            RemoteUrl::Rtmp(url) => Job::start(context, name, url, role, ingest::pull::rtmp::attempt),
+            RemoteUrl::Srt(url) => Job::start(context, name, url, role, ingest::pull::srt::attempt),
+        })
     }
 
     /// FLV over HTTP and WebSocket, and MPEG-TS over HTTP, for any HTTP framework to mount.
@@ -287,6 +298,7 @@ pub struct EngineBuilder {
     authorizer: Arc<dyn Authorizer>,
     rtmp: Option<String>,
     rtmps: Option<(String, TlsConfig)>,
+    srt: Option<String>,
     trust_pem: Vec<u8>,
 }
 
@@ -297,6 +309,7 @@ impl Default for EngineBuilder {
             authorizer: Arc::new(PublishFromLoopback),
             rtmp: None,
             rtmps: None,
+            srt: None,
             trust_pem: Vec::new(),
         }
     }
@@ -340,6 +353,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Listens for SRT on `addr`, over UDP, as in `0.0.0.0:8890`. How it behaves is in [`EngineConfig::srt`].
+    #[must_use]
+    pub fn srt(mut self, addr: impl Into<String>) -> Self {
+        self.srt = Some(addr.into());
+        self
+    }
+
     /// Believes servers with these certificates (PEM) too when pushing or pulling over TLS, beside the usual authorities.
     #[must_use]
     pub fn trust(mut self, certificates_pem: impl Into<Vec<u8>>) -> Self {
@@ -354,7 +374,7 @@ impl EngineBuilder {
     pub async fn start(self) -> Result<Engine> {
         let (stop, stopped) = Stop::new();
         let context = Context::start(self.config, self.authorizer, remote::trust(&self.trust_pem)?, stopped);
-        let config = Arc::new(rtmp::server_config());
+        let config = Arc::new(egress::rtmp::server_config());
         let acceptor = self.rtmps.as_ref().map(|(_, tls)| tls.acceptor()).transpose()?;
         let plain = self.rtmp.map(|addr| (Protocol::Rtmp, addr, None));
         let secure = self.rtmps.map(|(addr, _)| (Protocol::Rtmps, addr, acceptor));
@@ -368,6 +388,11 @@ impl EngineBuilder {
                 Arc::clone(&config),
                 acceptor,
             ));
+        }
+        if let Some(addr) = self.srt {
+            let sockets = bind_srt(&addr, context.config.srt.shards)?;
+            listening.extend(sockets.first().map(|socket| (Protocol::Srt, socket.local_addr())));
+            ingest::srt::serve(&context, sockets)?;
         }
         Ok(Engine(Arc::new(Inner { hls: Hls::new(context.clone()), context, stop, listening })))
     }
@@ -392,20 +417,43 @@ impl Context {
             Gate::new(sessions, pace, Arc::clone(&totals), events.clone(), clock, authorizer, deadline);
         let hub = Hub::new(clock, config.hub.clone(), config.egress.clone(), events.clone(), runtime.clone());
         let fanout = Fanout::new(clock, config.egress.clone(), events.clone(), runtime.clone());
+        let srt = Srt::new(&config);
         let (config, gate) = (Arc::new(config), Arc::new(gate));
-        Self { clock, config, events, totals, gate, hub, fanout, runtime, trust, stopped }
+        Self { clock, config, events, totals, gate, hub, fanout, srt, runtime, trust, stopped }
     }
 }
 
-fn parse_url(url: &str) -> Result<Url> {
-    url.parse()
-        .map_err(|error: UrlError| Error::new(ErrorKind::InvalidArgument, "no RTMP URL").with_source(error))
+/// Where a stream is pushed to or pulled from.
+enum RemoteUrl {
+    Rtmp(rtmp::Url),
+    Srt(srt::Url),
+}
+
+impl RemoteUrl {
+    fn parse(url: &str) -> Result<Self> {
+        let no = |what| Error::new(ErrorKind::InvalidArgument, what);
+        let is_srt = url.trim_start().get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("srt:"));
+        match is_srt {
+            true => url.parse().map(Self::Srt).map_err(|error| no("no SRT URL").with_source(error)),
+            false => url.parse().map(Self::Rtmp).map_err(|error| no("no RTMP URL").with_source(error)),
+        }
+    }
 }
 
 fn bind(protocol: Protocol, addr: &str) -> Result<TcpListener> {
     let addr = resolve(addr)?;
     socket::listen(addr).map_err(|error| {
         Error::new(ErrorKind::Io, format!("cannot listen for {protocol} on {addr}")).with_source(error)
+    })
+}
+
+/// The sockets of one SRT listener: `shards` of them, or one per core for 0.
+fn bind_srt(addr: &str, shards: usize) -> Result<Vec<UdpSocket>> {
+    let addr = resolve(addr)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = if shards == 0 { cores } else { shards };
+    UdpSocket::bind_shards(addr, shards).map_err(|error| {
+        Error::new(ErrorKind::Io, format!("cannot listen for SRT on {addr}")).with_source(error)
     })
 }
 

@@ -2,4 +2,5 @@
 
 pub mod event;
 pub mod samples;
+pub mod srt;
 pub mod totals;

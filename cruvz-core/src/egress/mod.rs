@@ -7,6 +7,8 @@ pub mod live;
 pub(crate) mod mpegts;
 pub(crate) mod patience;
 pub(crate) mod push;
+pub(crate) mod ring;
 pub(crate) mod rtmp;
+pub(crate) mod srt;
 pub(crate) mod tags;
 pub(crate) mod websocket;

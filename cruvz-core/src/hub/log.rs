@@ -78,7 +78,6 @@ impl<T: Item> Log<T> {
     }
 
     /// The sequence number of the oldest item.
-    #[cfg(test)]
     pub(crate) fn first(&self) -> u64 {
         self.first
     }

@@ -47,7 +47,8 @@ pub(crate) trait WireEncoder: Send {
 #[derive(Clone)]
 pub(crate) struct Unit {
     pub(crate) bytes: Bytes,
-    time_us: i64,
+    /// Its media time.
+    pub(crate) time_us: i64,
     /// What a viewer that starts here needs first.
     pub(crate) configuration: Option<Bytes>,
 }
@@ -184,6 +185,18 @@ impl WireLog {
     /// Waits until [`Self::next`] may say something else.
     pub(crate) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
+    }
+
+    /// The units from `next` on (`None`, or gone: from the newest start), the place behind them, and why there will be no more,
+    /// for those who make something else of them.
+    pub(crate) fn read(&self, next: Option<u64>) -> (Vec<Unit>, Option<u64>, Option<Arc<str>>) {
+        let state = self.state.lock();
+        let from = match next {
+            Some(seq) => state.log.resume(seq, i64::MAX),
+            None => state.log.newest_start(),
+        };
+        let units = from.map_or_else(Vec::new, |from| state.log.iter_from(from).cloned().collect());
+        (units, from.map(|_| state.log.end()).or(next), state.ended.clone())
     }
 
     /// What a viewer whose next unit is `next` (`None`: it has not started) does now.

@@ -7,4 +7,5 @@ pub(crate) mod lobby;
 pub(crate) mod mpegts;
 pub(crate) mod pull;
 pub(crate) mod rtmp;
+pub(crate) mod srt;
 pub mod tcp;

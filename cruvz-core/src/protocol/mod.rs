@@ -6,5 +6,6 @@
 mod params;
 pub mod rtmp;
 pub mod srt;
+mod url;
 
 pub use params::Params;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{clock::Clock, shutdown::Stopped};
+use super::{clock::Clock, shutdown::Stopped, srt::Srt};
 use crate::{
     EngineConfig,
     analytics::{event::EventSink, totals::Totals},
@@ -21,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) gate: Arc<Gate>,
     pub(crate) hub: Hub,
     pub(crate) fanout: Fanout,
+    pub(crate) srt: Srt,
     pub(crate) runtime: tokio::runtime::Handle,
     /// Which servers are believed when we connect over TLS.
     pub(crate) trust: Arc<tokio_rustls::rustls::ClientConfig>,

@@ -6,4 +6,6 @@ pub mod remote;
 pub(crate) mod rtmp_client;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
+pub(crate) mod random;
+pub(crate) mod srt;
 pub(crate) mod udp;

@@ -92,11 +92,11 @@ impl Remote {
     }
 }
 
-/// The task's side of a [`Remote`].
-pub(crate) struct Job {
+/// The task's side of a [`Remote`] at `U`, a URL that shows no secrets.
+pub(crate) struct Job<U> {
     pub(crate) context: Context,
     pub(crate) stream: StreamName,
-    pub(crate) url: Url,
+    pub(crate) url: U,
     role: Role,
     target: Arc<str>,
     state: watch::Sender<RemoteState>,
@@ -104,12 +104,12 @@ pub(crate) struct Job {
     trust: Arc<ClientConfig>,
 }
 
-impl Job {
+impl<U: fmt::Display + Send + Sync + 'static> Job<U> {
     /// Starts `attempt` again and again, with a growing pause after failures, until the handle or the engine stops it.
     pub(crate) fn start<F, Fut>(
         context: &Context,
         stream: StreamName,
-        url: Url,
+        url: U,
         role: Role,
         attempt: F,
     ) -> Remote
@@ -184,6 +184,9 @@ impl Job {
         self.state.send_replace(state);
     }
 
+}
+
+impl Job<Url> {
     /// Connects to where the URL points.
     pub(crate) async fn dial(&self) -> Result<Dialled, Error> {
         let url = &self.url;

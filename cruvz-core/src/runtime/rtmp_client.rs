@@ -11,7 +11,7 @@ use tokio::{
 use super::remote::{Dialled, Duplex, Job};
 use crate::{
     Error, ErrorKind,
-    protocol::rtmp::{ClientConfig, ClientConnection, ClientEvent, client::Role as ClientRole},
+    protocol::rtmp::{ClientConfig, ClientConnection, ClientEvent, Url, client::Role as ClientRole},
     runtime::clock::Clock,
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct RtmpClient {
 impl RtmpClient {
     /// Connects and goes on until publishing or playing has started; the message stream it goes on.
     pub(crate) async fn start(
-        job: &Job,
+        job: &Job<Url>,
         role: ClientRole,
         config: ClientConfig,
     ) -> Result<(Self, u32), Error> {

@@ -22,9 +22,6 @@ const POOR_BUFFER_BYTES: usize = 1 << 20;
 const MAX_RUNS: usize = quinn_udp::BATCH_SIZE;
 /// The longest run that the kernel joins.
 const RUN_BYTES: usize = 1 << 16;
-/// The most that one send may hold: what fits a datagram, and the segments the kernel cuts it into.
-pub(crate) const SEND_BYTES: usize = 65_507;
-pub(crate) const SEND_SEGMENTS: usize = 64;
 
 /// A UDP socket, not connected to anybody.
 #[derive(Debug)]
@@ -119,8 +116,8 @@ impl UdpSocket {
         Ok(inbox.filled > 0)
     }
 
-    /// Sends `bytes` in datagrams of `segment` bytes, the last as long as what is left; at most [`SEND_BYTES`] and
-    /// [`SEND_SEGMENTS`]. Returns how many datagrams the system did not take: they are gone.
+    /// Sends `bytes` in datagrams of `segment` bytes, the last as long as what is left; at most 65,507 bytes and 64 datagrams,
+    /// which is what the kernel cuts. Returns how many datagrams the system did not take: they are gone.
     pub(crate) fn send(&self, route: Route, bytes: &[u8], segment: usize) -> usize {
         let segment = segment.clamp(1, bytes.len().max(1));
         if bytes.len() > segment && self.state.max_gso_segments() > 1 {

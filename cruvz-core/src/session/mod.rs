@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(crate) use self::registry::OpenSession;
-use crate::StreamName;
+use crate::{StreamName, analytics::srt::SrtStats};
 
 /// How a peer is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -41,6 +41,8 @@ pub enum Protocol {
     Rtmp,
     /// RTMP over TLS.
     Rtmps,
+    /// SRT.
+    Srt,
     /// FLV over WebSocket.
     WsFlv,
 }
@@ -56,6 +58,7 @@ impl Protocol {
             Self::Hls => "hls",
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
+            Self::Srt => "srt",
             Self::WsFlv => "ws_flv",
         }
     }
@@ -111,6 +114,7 @@ pub(crate) struct Counters {
     pub(crate) dropped_frames: AtomicU64,
     /// How often a viewer jumped ahead to a keyframe.
     pub(crate) skips: AtomicU32,
+    pub(crate) srt: Mutex<Option<SrtStats>>,
 }
 
 /// A session as its connection holds it.
@@ -164,6 +168,10 @@ impl Session {
         self.counters.frames.fetch_add(frames, Relaxed);
     }
 
+    pub(crate) fn set_srt(&self, stats: SrtStats) {
+        *self.counters.srt.lock() = Some(stats);
+    }
+
     pub(crate) fn skipped(&self, frames: u64) -> u32 {
         self.counters.dropped_frames.fetch_add(frames, Relaxed);
         self.counters.skips.fetch_add(1, Relaxed) + 1
@@ -194,4 +202,7 @@ pub struct SessionInfo {
     pub dropped_frames: u64,
     /// How often a viewer jumped ahead to a keyframe.
     pub skips: u32,
+    /// What is known of the network, over SRT.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srt: Option<SrtStats>,
 }

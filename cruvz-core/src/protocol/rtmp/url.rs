@@ -1,7 +1,8 @@
 //! `rtmp://host/app/name` and its relatives.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
+
+use crate::protocol::url::{self, AddressError};
 
 /// Why a text is no RTMP URL. The text itself is not repeated, for it may hold a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,28 +119,13 @@ impl FromStr for Url {
             Some((user_info, address)) => (Some(user_info.to_owned()), address),
             None => (None, authority),
         };
-        let (host, port) = split_address(address)?;
+        let (host, port) = url::split_address(address).map_err(|error| match error {
+            AddressError::Host => UrlError::Host,
+            AddressError::Port => UrlError::Port,
+        })?;
         let (app, name) = split_path(path).ok_or(UrlError::Path)?;
         Ok(Self { tls, user_info, host: host.into(), port, app: app.into(), name: name.into() })
     }
-}
-
-/// Host, without the brackets of an IPv6 address, and port.
-fn split_address(address: &str) -> Result<(&str, Option<u16>), UrlError> {
-    let (host, rest) = match address.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or(UrlError::Host)?,
-        None => address.split_at(address.find(':').unwrap_or(address.len())),
-    };
-    let fits = |c: char| c.is_alphanumeric() || "-._~%:".contains(c);
-    if host.is_empty() || !host.chars().all(fits) {
-        return Err(UrlError::Host);
-    }
-    let port = match rest.strip_prefix(':') {
-        Some(port) => Some(port.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)?),
-        None if rest.is_empty() => None,
-        None => return Err(UrlError::Host),
-    };
-    Ok((host, port))
 }
 
 /// Application and name.

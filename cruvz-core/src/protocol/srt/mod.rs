@@ -21,6 +21,7 @@ mod random;
 mod reject;
 mod seq;
 mod stream_id;
+mod url;
 
 pub use caller::{Caller, CallerConfig, Outcome};
 pub use config::LinkConfig;
@@ -42,6 +43,7 @@ pub use random::Random;
 pub use reject::Reject;
 pub use seq::Seq;
 pub use stream_id::{StreamId, StreamIdError, StreamIdText, StreamMode};
+pub use url::{Url, UrlError, UrlMode};
 
 #[cfg(test)]
 mod tests;

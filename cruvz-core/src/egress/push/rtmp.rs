@@ -1,22 +1,20 @@
-//! Restreaming: a stream of ours to any RTMP(S) server, again and again until it is stopped. The source notices nothing.
+//! Restreaming to any RTMP(S) server.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::{cursor::Cursor, rtmp};
+use super::PATIENCE;
 use crate::{
     Error, ErrorKind, Protocol, Role,
-    protocol::rtmp::{ClientConfig, ClientEvent, client::Role as ClientRole},
+    egress::{cursor::Cursor, rtmp},
+    protocol::rtmp::{ClientConfig, ClientEvent, Url, client::Role as ClientRole},
     runtime::{
         remote::{Job, RemoteState},
         rtmp_client::RtmpClient,
     },
 };
 
-/// How long a push waits for its stream: practically for ever.
-const PATIENCE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-
 /// One connection: waits for the stream, sends it until one of them ends.
-pub(crate) async fn attempt(job: Arc<Job>) -> Result<(), Error> {
+pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
     let context = &job.context;
     let stream = context.hub.playable(&job.stream, PATIENCE).await?;
     let config = ClientConfig { chunk_size: rtmp::CHUNK_SIZE, ..ClientConfig::default() };

@@ -1,13 +1,13 @@
-//! Pulling: a stream of another RTMP(S) server into the hub, again and again until it is stopped.
+//! Pulling from another RTMP(S) server.
 
 use std::sync::Arc;
 
 use cruvz_media::Tracks;
 
-use super::flv::Feed;
 use crate::{
     Error, ErrorKind, Protocol, Role,
-    protocol::rtmp::{ClientConfig, ClientEvent, client::Role as ClientRole},
+    ingest::flv::Feed,
+    protocol::rtmp::{ClientConfig, ClientEvent, Url, client::Role as ClientRole},
     runtime::{
         remote::{Job, RemoteState},
         rtmp_client::RtmpClient,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One connection: plays there, publishes here, until one of them ends.
-pub(crate) async fn attempt(job: Arc<Job>) -> Result<(), Error> {
+pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
     let context = &job.context;
     let (mut client, _) = RtmpClient::start(&job, ClientRole::Play, ClientConfig::default()).await?;
     let protocol = if job.url.is_tls() { Protocol::Rtmps } else { Protocol::Rtmp };
