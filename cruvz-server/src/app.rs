@@ -174,9 +174,12 @@ async fn start_engine(config: &Config, certificate: Option<TlsConfig>) -> Result
     if let Some(certificate) = certificate.filter(|_| !config.rtmps.listen.is_empty()) {
         builder = builder.rtmps(addr(&config.rtmps.listen).map_err(invalid)?, certificate);
     }
+    if !config.srt.listen.is_empty() {
+        builder = builder.srt(addr(&config.srt.listen).map_err(invalid)?);
+    }
     builder.start().await.map_err(|error| match error.kind() {
         ErrorKind::Io => {
-            Error::new(ErrorKind::Io, format!("{error}; --rtmp and --rtmps choose other addresses"))
+            Error::new(ErrorKind::Io, format!("{error}; --rtmp, --rtmps and --srt choose other addresses"))
         }
         _ => error,
     })

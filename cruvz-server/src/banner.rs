@@ -10,9 +10,10 @@ use crate::app::Server;
 pub(crate) fn text(server: &Server, name: &str) -> String {
     let engine = server.engine();
     let (rtmp, rtmps) = (engine.local_addr(Protocol::Rtmp), engine.local_addr(Protocol::Rtmps));
+    let srt = engine.local_addr(Protocol::Srt);
     let (http, https) = (server.http_addr(), server.https_addr());
     let mut text = format!("\n  Cruvz {} is live.\n\n", env!("CARGO_PKG_VERSION"));
-    let listening = [("RTMP", rtmp), ("RTMPS", rtmps), ("HTTP", http), ("HTTPS", https)];
+    let listening = [("RTMP", rtmp), ("RTMPS", rtmps), ("SRT", srt), ("HTTP", http), ("HTTPS", https)];
     for (name, addr) in listening {
         if let Some(addr) = addr {
             line(&mut text, name, format!("listening on {addr}"));
@@ -21,14 +22,22 @@ pub(crate) fn text(server: &Server, name: &str) -> String {
     text.push('\n');
     let ingest =
         rtmp.map(|addr| url("rtmp", addr, 1935)).or_else(|| rtmps.map(|addr| url("rtmps", addr, 443)));
+    let key = if server.config().access.require_key { "cam?key=YOUR-KEY" } else { "cam" };
     if let Some(ingest) = ingest {
-        let key = if server.config().access.require_key { "cam?key=YOUR-KEY" } else { "cam" };
         line(&mut text, "OBS", format!("Server {ingest}/live   Stream Key {key}"));
         line(
             &mut text,
             "ffmpeg",
             format!("ffmpeg -re -i FILE -c:v libx264 -bf 0 -g 60 -c:a aac -f flv '{ingest}/live/{key}'"),
         );
+    }
+    if let Some(addr) = srt {
+        let secret =
+            server.config().engine.srt.passphrase.as_ref().map_or("", |_| "&passphrase=YOUR-PASSPHRASE");
+        // SRT has no port of its own: it is always named.
+        let ingest = format!("{}?streamid=publish:live/{key}{secret}", url("srt", addr, 0));
+        line(&mut text, "OBS", format!("Server {ingest}   no Stream Key"));
+        line(&mut text, "ffmpeg", format!("ffmpeg -re -i FILE -c copy -f mpegts '{ingest}'"));
     }
     let pages = http.map(|addr| url("http", addr, 80)).or_else(|| https.map(|addr| url("https", addr, 443)));
     if let Some(pages) = pages {

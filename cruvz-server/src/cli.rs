@@ -17,11 +17,11 @@ use crate::{
     config::{Config, ConfigError, LogConfig, LogFormat, load},
 };
 
-const ABOUT: &str = "Live streaming server: RTMP in; RTMP, HTTP-FLV, HLS and LL-HLS out";
+const ABOUT: &str = "Live streaming server: RTMP and SRT in; RTMP, SRT, HTTP-FLV, HLS and LL-HLS out";
 
 const MANUAL: &str = "\
 DESCRIPTION
-  Without arguments the server takes RTMP on port 1935 and serves pages, HLS, FLV and its API on port 8080. Anybody may
+  Without arguments the server takes RTMP on port 1935 and SRT on UDP port 8890, and serves pages, HLS, FLV and its API on port 8080. Anybody may
   watch; only this machine may publish until keys are configured.
 
 CONFIGURATION
@@ -30,6 +30,10 @@ CONFIGURATION
 
     [http]
     listen = \":8080\"                # empty: do not listen
+
+    [engine.srt]
+    passphrase = \"...\"               # 10 to 79 characters: nobody gets in without it, all is encrypted
+    latency_ms = 120                 # more rides out more loss
 
     [tls]                            # for https.listen and rtmps.listen
     cert = \"/etc/cruvz/cert.pem\"
@@ -48,12 +52,14 @@ CONFIGURATION
 PUBLISH
   OBS: Settings, Stream, Service Custom, Server rtmp://HOST/live, Stream Key cam
   ffmpeg -re -i FILE -c copy -f flv rtmp://HOST/live/cam
+  ffmpeg -re -i FILE -c copy -f mpegts 'srt://HOST:8890?streamid=publish:live/cam'      (OBS: the same URL as Server)
 
 WATCH
   http://HOST:8080/watch/live/cam              in a browser
   http://HOST:8080/hls/live/cam/index.m3u8     HLS and LL-HLS
   http://HOST:8080/flv/live/cam.flv            HTTP-FLV; WebSocket-FLV with ws://
   rtmp://HOST/live/cam                         RTMP
+  srt://HOST:8890?streamid=read:live/cam       SRT
 
 OPERATE
   /livez /readyz /metrics /api/v1/streams /api/v1/sessions
@@ -102,6 +108,9 @@ struct Serve {
     /// Listen for RTMPS on ADDR (needs [tls])
     #[arg(long, value_name = "ADDR")]
     rtmps: Option<String>,
+    /// Listen for SRT on ADDR, over UDP
+    #[arg(long, value_name = "ADDR")]
+    srt: Option<String>,
     /// Listen for HTTP on ADDR
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
@@ -128,6 +137,7 @@ impl Serve {
         let flags = [
             (&mut config.rtmp.listen, self.rtmp),
             (&mut config.rtmps.listen, self.rtmps),
+            (&mut config.srt.listen, self.srt),
             (&mut config.http.listen, self.http),
             (&mut config.https.listen, self.https),
             (&mut config.log.level, self.log_level),

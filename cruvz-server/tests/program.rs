@@ -64,6 +64,8 @@ fn help_tells_how_to_publish_and_watch() {
     assert_eq!(code, Some(0));
     for word in [
         "--rtmp",
+        "--srt",
+        "srt://HOST:8890?streamid=publish:live/cam",
         "--http",
         "--demo",
         "rtmp://HOST/live",
@@ -81,10 +83,10 @@ fn help_tells_how_to_publish_and_watch() {
 fn a_port_in_use_is_said_plainly() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let (code, _, err) = run(&["--rtmp", "127.0.0.1:0", "--http", &addr]);
+    let (code, _, err) = run(&["--rtmp", "127.0.0.1:0", "--srt", "", "--http", &addr]);
     assert_eq!(code, Some(1));
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--http"), "{err}");
-    let (code, _, err) = run(&["--http", "127.0.0.1:0", "--rtmp", &addr]);
+    let (code, _, err) = run(&["--http", "127.0.0.1:0", "--srt", "", "--rtmp", &addr]);
     assert_eq!(code, Some(1));
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--rtmp"), "{err}");
 }
@@ -92,7 +94,7 @@ fn a_port_in_use_is_said_plainly() {
 /// Starts the server and reads its banner to the last line.
 fn start(arguments: &[&str], last: &str) -> (Child, String) {
     let mut server = program()
-        .args(["serve", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["serve", "--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -119,7 +121,13 @@ fn stop(mut server: Child) -> (Option<i32>, String) {
 #[test]
 fn it_says_where_it_listens_and_stops_by_signal() {
     let (server, banner) = start(&[], "Only this machine may publish");
-    for part in ["listening on 127.0.0.1:", "Stream Key cam", "ffmpeg -re", "/watch/live/cam"] {
+    for part in [
+        "listening on 127.0.0.1:",
+        "Stream Key cam",
+        "streamid=publish:live/cam",
+        "ffmpeg -re",
+        "/watch/live/cam",
+    ] {
         assert!(banner.contains(part), "{part}: {banner}");
     }
     let (code, log) = stop(server);

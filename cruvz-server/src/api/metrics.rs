@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{extract::State, http::header, response::IntoResponse};
-use cruvz_core::analytics::totals::SessionTotals;
+use cruvz_core::analytics::totals::{SessionTotals, SrtTotals};
 
 use crate::app::App;
 
@@ -83,6 +83,25 @@ const FIGURES: [Figure; 5] = [
     ),
 ];
 
+/// One figure of [`SrtTotals`] as a family.
+type SrtFigure = (&'static str, &'static str, fn(&SrtTotals) -> u64);
+
+const SRT_FIGURES: [SrtFigure; 5] = [
+    ("cruvz_session_packets_total", "SRT media packets, each counted once.", |totals| totals.packets),
+    (
+        "cruvz_session_lost_packets_total",
+        "SRT packets found missing, whether they came later or not.",
+        |totals| totals.lost,
+    ),
+    ("cruvz_session_retransmitted_packets_total", "SRT packets sent again.", |totals| totals.retransmitted),
+    ("cruvz_session_dropped_packets_total", "SRT packets that did not come in time.", |totals| {
+        totals.dropped
+    }),
+    ("cruvz_session_belated_packets_total", "SRT packets that came when their turn was over.", |totals| {
+        totals.belated
+    }),
+];
+
 fn sessions(app: &App, text: &mut Exposition) {
     let totals = app.session_totals();
     text.family("cruvz_sessions", "gauge", "Sessions open now.");
@@ -95,6 +114,16 @@ fn sessions(app: &App, text: &mut Exposition) {
         for ((protocol, role), totals) in &totals {
             text.sample(&[("protocol", protocol), ("role", role)], figure(totals));
         }
+    }
+    for (name, help, figure) in SRT_FIGURES {
+        text.family(name, "counter", help);
+        for ((protocol, role), totals) in totals.iter().filter(|((protocol, _), _)| *protocol == "srt") {
+            text.sample(&[("protocol", protocol), ("role", role)], figure(&totals.srt));
+        }
+    }
+    text.family("cruvz_unsent_datagrams_total", "counter", "Datagrams that the system had no room for.");
+    for (protocol, count) in app.engine().totals().unsent_datagrams() {
+        text.sample(&[("protocol", protocol)], count);
     }
     text.family("cruvz_refused_total", "counter", "Peers turned away.");
     for (protocol, reason, count) in app.engine().totals().refusals() {
@@ -132,14 +161,18 @@ pub(crate) fn session_figures(engine: &cruvz_core::Engine, floor: &mut SessionFi
         totals.bytes += session.bytes;
         totals.frames += session.frames;
         totals.dropped_frames += session.dropped_frames;
+        if let Some(stats) = &session.srt {
+            totals.srt.add(stats);
+        }
     }
     for (key, totals) in &mut now {
         let floor = floor.entry(key.clone()).or_default();
         floor.bytes = floor.bytes.max(totals.bytes);
         floor.frames = floor.frames.max(totals.frames);
         floor.dropped_frames = floor.dropped_frames.max(totals.dropped_frames);
-        (totals.bytes, totals.frames, totals.dropped_frames) =
-            (floor.bytes, floor.frames, floor.dropped_frames);
+        floor.srt = floor.srt.max(totals.srt);
+        (totals.bytes, totals.frames, totals.dropped_frames, totals.srt) =
+            (floor.bytes, floor.frames, floor.dropped_frames, floor.srt);
     }
     now
 }

@@ -19,6 +19,8 @@ pub(crate) struct ServerView {
     rtmp_port: Option<u16>,
     /// The port of RTMPS, if it listens.
     rtmps_port: Option<u16>,
+    /// The UDP port of SRT, if it listens.
+    srt_port: Option<u16>,
     draining: bool,
 }
 
@@ -34,6 +36,7 @@ pub(crate) async fn show(State(app): State<App>) -> Json<ServerView> {
         now_unix_ms: clock.unix_us(now) / 1000,
         rtmp_port: port(Protocol::Rtmp),
         rtmps_port: port(Protocol::Rtmps),
+        srt_port: port(Protocol::Srt),
         draining: engine.is_draining(),
     })
 }

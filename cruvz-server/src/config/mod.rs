@@ -24,6 +24,8 @@ pub struct Config {
     pub rtmp: RtmpConfig,
     /// RTMP over TLS; needs `[tls]`.
     pub rtmps: RtmpsConfig,
+    /// SRT.
+    pub srt: SrtListenConfig,
     /// HTTP: pages, HLS, FLV, API, metrics.
     pub http: HttpConfig,
     /// The same over TLS; needs `[tls]`.
@@ -68,6 +70,21 @@ impl Default for RtmpConfig {
 pub struct RtmpsConfig {
     /// Where to listen, as in `:1936`. Default empty: not at all.
     pub listen: String,
+}
+
+/// SRT. How it behaves is in [`EngineConfig::srt`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SrtListenConfig {
+    /// Where to listen, over UDP, as in `:8890`. Default `:8890`; empty: not at all.
+    pub listen: String,
+}
+
+impl Default for SrtListenConfig {
+    fn default() -> Self {
+        Self { listen: ":8890".into() }
+    }
 }
 
 /// HTTP.

@@ -18,7 +18,9 @@ impl Config {
             }
         }
         if self.listeners().next().is_none() {
-            return invalid("nothing to listen on: rtmp, rtmps, http and https are all switched off".into());
+            return invalid(
+                "nothing to listen on: rtmp, rtmps, srt, http and https are all switched off".into(),
+            );
         }
         let limits = [
             ("http.max_connections", self.http.max_connections as u64, 1),
@@ -57,6 +59,7 @@ impl Config {
         [
             ("rtmp.listen", self.rtmp.listen.as_str()),
             ("rtmps.listen", &self.rtmps.listen),
+            ("srt.listen", &self.srt.listen),
             ("http.listen", &self.http.listen),
             ("https.listen", &self.https.listen),
         ]
@@ -101,7 +104,8 @@ mod tests {
             ("rtmps.listen = ':1'", "[tls]"),
             ("http.listen = 'nowhere'", "http.listen"),
             ("http.listen = ':99999'", ":99999"),
-            ("http.listen = ''\nrtmp.listen = ''", "nothing to listen on"),
+            ("http.listen = ''\nrtmp.listen = ''\nsrt.listen = ''", "nothing to listen on"),
+            ("srt.listen = ':99999'", "srt.listen"),
             ("http.max_connections = 0", "http.max_connections"),
             ("http.max_header_bytes = 10", "at least 8192"),
             ("[[publish]]\nkey = 'k'\nstreams = []", "publish"),
