@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 
 CELLS = []
-MODULES = ["formats", "programs", "continuity", "neighbours", "hostile"]
+MODULES = ["formats", "srt", "programs", "continuity", "neighbours", "hostile"]
 
 
 def cell(name):

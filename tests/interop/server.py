@@ -35,10 +35,11 @@ class Server:
     """`with Server(folder, "[engine.hub]\\ngrace_ms = 1000") as server:`"""
 
     def __init__(self, folder, config="", tls=False, max_files=None):
-        self.rtmp, self.http, self.rtmps = free_port(), free_port(), free_port()
+        self.rtmp, self.http, self.rtmps, self.srt = free_port(), free_port(), free_port(), free_port()
         self.log = Path(folder) / "server.log"
         self.max_files = max_files
         text = f'[rtmp]\nlisten = "127.0.0.1:{self.rtmp}"\n[http]\nlisten = "127.0.0.1:{self.http}"\n'
+        text += f'[srt]\nlisten = "127.0.0.1:{self.srt}"\n'
         if tls:
             cert, key = certificate(folder)
             text += f'[rtmps]\nlisten = "127.0.0.1:{self.rtmps}"\n[tls]\ncert = "{cert}"\nkey = "{key}"\n'
@@ -125,12 +126,16 @@ class Server:
     def rtmp_url(self, name):
         return f"rtmp://127.0.0.1:{self.rtmp}/{name}"
 
+    def srt_url(self, name, mode="read", options=""):
+        return f"srt://127.0.0.1:{self.srt}?streamid={mode}:{name}{options}"
+
     def urls(self, name):
         """Where a stream plays, by protocol."""
         return {
             "RTMP": self.rtmp_url(name),
             "RTMPS": f"rtmps://127.0.0.1:{self.rtmps}/{name}",
             "FLV": f"http://127.0.0.1:{self.http}/flv/{name}.flv",
+            "SRT": self.srt_url(name),
             "HLS": f"http://127.0.0.1:{self.http}/hls/{name}/index.m3u8",
         }
 
