@@ -43,4 +43,4 @@ fmt: ## Format the code
 lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy --manifest-path fuzz/Cargo.toml --locked --no-default-features --target-dir target -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --target-dir target -- -D warnings
