@@ -181,33 +181,38 @@ class Cruvz(Program):
         config.write_text(CRUVZ_CONFIG.format(port=port, http=self.http, gather_ms=gather_ms))
         super().__init__(folder / "server.log", [RELEASE / "cruvz-server", "--config", config], prefix,
                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_for("cruvz-server to listen", self.is_ready)
+        try:
+            wait_for("cruvz-server to listen", self.is_ready)
+        except Exception:
+            self.stop()
+            raise
 
     def pid(self):
         return self.process.pid
 
     def get(self, path):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=5) as answer:
-            return json.load(answer)
+            return answer.read().decode()
+
+    def items(self, path):
+        return json.loads(self.get(path))["items"]
 
     def is_ready(self):
         self.check()
         try:
-            return self.get("/readyz") or True
+            return self.get("/readyz")
         except OSError:
-            return False
+            return None
 
     def sessions(self):
-        return self.get("/api/v1/sessions?limit=1000")["items"]
+        return self.items("/api/v1/sessions?limit=1000")
 
     def streams(self):
-        return self.get("/api/v1/streams")["items"]
+        return self.items("/api/v1/streams")
 
     def metric(self, name):
         """A gauge without labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/metrics", timeout=5) as answer:
-            lines = answer.read().decode().splitlines()
-        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+        return next(float(line.split()[1]) for line in self.get("/metrics").splitlines() if line.startswith(f"{name} "))
 
     def vitals(self):
         """What a leak would show in."""

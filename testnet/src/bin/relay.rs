@@ -14,7 +14,7 @@ use std::{
     collections::HashMap,
     env,
     io::{self, ErrorKind, Read},
-    net::{SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     process,
     str::FromStr,
     sync::{
@@ -27,12 +27,15 @@ use std::{
 };
 
 use cruvz_testnet::{Bursts, Conditions, Network, Random, Reordering, Span, Wire};
+use socket2::SockRef;
 
 /// A client that has said nothing for so long is forgotten.
 const SILENCE: Duration = Duration::from_secs(15);
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// Datagrams read and not yet on the wire; a full queue leaves them in the sockets.
 const UNREAD: usize = 4096;
+/// What waits in a socket at most, as far as the system permits: what is lost is to be lost by intent only.
+const SOCKET_BUFFER: usize = 4 << 20;
 /// Nothing longer fits into a datagram.
 const MAX_DATAGRAM: usize = 65_536;
 const USAGE: &str = "relay --listen ADDR --target ADDR [--seed N] [--delay-ms N] [--jitter-ms N] [--loss SHARE] \
@@ -158,7 +161,7 @@ struct Relay {
 impl Relay {
     fn new(listen: SocketAddr, target: SocketAddr, conditions: &Conditions, seed: u64) -> io::Result<Self> {
         let (tell, events) = mpsc::sync_channel(UNREAD);
-        let socket = UdpSocket::bind(listen)?;
+        let socket = bind(listen)?;
         let (reader, tell_datagram) = (socket.try_clone()?, tell.clone());
         thread::spawn(move || {
             read(&reader, &AtomicBool::new(false), |client, bytes| {
@@ -211,8 +214,9 @@ impl Relay {
     }
 
     fn admit(&mut self, address: SocketAddr) -> io::Result<()> {
-        let any = if self.target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = UdpSocket::bind(any)?;
+        let any =
+            if self.target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = bind(SocketAddr::new(any, 0))?;
         socket.connect(self.target)?;
         let (reader, gone, tell) = (socket.try_clone()?, Arc::new(AtomicBool::new(false)), self.tell.clone());
         let client = Client { socket, last: now(), gone: gone.clone() };
@@ -237,6 +241,13 @@ impl Relay {
             self.down.refused += u64::from(self.socket.send_to(&bytes, address).is_err());
         }
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    SockRef::from(&socket).set_recv_buffer_size(SOCKET_BUFFER)?;
+    SockRef::from(&socket).set_send_buffer_size(SOCKET_BUFFER)?;
+    Ok(socket)
 }
 
 /// Hands on what comes until `gone` is set or nobody takes it any more.
