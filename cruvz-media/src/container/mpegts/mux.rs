@@ -6,7 +6,7 @@ use super::{
     PACKET_BYTES,
     form::Form,
     psi::{self, PAT_PID, StreamInfo},
-    write::{Adaptation, Continuity, put_adaptation_only, put_payload},
+    write::{Adaptation, Continuity, put_adaptation_only, put_payload, put_section, section_packets},
 };
 use crate::{CodecParams, Frame, Timescale, TrackId, TrackKind, Tracks};
 
@@ -145,7 +145,7 @@ impl Muxer {
         let mut first = self.clock_reference(pid, kind, ticks, &mut out);
         first.random_access = is_start;
         if is_section {
-            super::write::put_section(pid, &self.pes, &mut self.continuity, &mut out);
+            put_section(pid, &self.pes, first, &mut self.continuity, &mut out);
         } else {
             put_payload(pid, &self.pes, first, &mut self.continuity, &mut out);
         }
@@ -160,15 +160,12 @@ impl Muxer {
             if section.is_empty() {
                 continue;
             }
-            let mut table = BytesMut::new();
+            let first = Adaptation::discontinuity();
+            // They are the packets just before those to come.
+            let packets = section_packets(section, first) as u8;
             let mut continuity = Continuity::default();
-            super::write::put_section(pid, section, &mut continuity, &mut table);
-            // So many packets before those to come.
-            let packets = (table.len() / PACKET_BYTES) as u8;
-            let first = self.before.last(pid).wrapping_sub(packets);
-            put_adaptation_only(pid, first, Adaptation::discontinuity(), &mut out);
-            continuity.set(pid, first);
-            super::write::put_section(pid, section, &mut continuity, &mut out);
+            continuity.set(pid, self.before.last(pid).wrapping_sub(packets));
+            put_section(pid, section, first, &mut continuity, &mut out);
         }
         for output in &self.outputs {
             let pid = output.info.pid;
@@ -223,8 +220,8 @@ impl Muxer {
     }
 
     fn put_tables(&mut self, out: &mut BytesMut) {
-        super::write::put_section(PAT_PID, &self.pat, &mut self.continuity, out);
-        super::write::put_section(PMT_PID, &self.pmt, &mut self.continuity, out);
+        put_section(PAT_PID, &self.pat, Adaptation::default(), &mut self.continuity, out);
+        put_section(PMT_PID, &self.pmt, Adaptation::default(), &mut self.continuity, out);
     }
 
     fn delay(&self) -> i64 {

@@ -101,21 +101,35 @@ pub(super) fn put_payload(
     }
 }
 
-/// Writes one section into packets of `pid`.
-pub(super) fn put_section(pid: u16, section: &[u8], continuity: &mut Continuity, out: &mut BytesMut) {
-    let (mut rest, mut start) = (section, true);
+/// Writes one section into packets of `pid`, the first of which has `first`.
+pub(super) fn put_section(
+    pid: u16,
+    section: &[u8],
+    first: Adaptation,
+    continuity: &mut Continuity,
+    out: &mut BytesMut,
+) {
+    let (mut rest, mut adaptation, mut start) = (section, first, true);
     while !rest.is_empty() {
-        put_header(pid, start, 0x10 | continuity.next(pid), out);
-        let mut room = BODY_BYTES;
+        let len = adaptation.len();
+        put_header(pid, start, if len > 0 { 0x30 } else { 0x10 } | continuity.next(pid), out);
+        if len > 0 {
+            adaptation.put(len, out);
+        }
         if start {
             out.put_u8(0); // pointer_field
-            room -= 1;
         }
+        let room = BODY_BYTES - len - usize::from(start);
         let (now, later) = rest.split_at(rest.len().min(room));
         out.put_slice(now);
         out.put_bytes(0xFF, room - now.len());
-        (rest, start) = (later, false);
+        (rest, adaptation, start) = (later, Adaptation::default(), false);
     }
+}
+
+/// How many packets [`put_section`] makes.
+pub(super) fn section_packets(section: &[u8], first: Adaptation) -> usize {
+    (first.len() + 1 + section.len()).div_ceil(BODY_BYTES)
 }
 
 /// Writes a packet without payload, which repeats the counter of the one before.
