@@ -14,7 +14,7 @@ use cruvz_media::{
     container::mpegts::{Demuxer, Event, Muxer},
 };
 
-const FIXTURES: [&str; 4] = ["h264_aac.ts", "hevc_mp3.ts", "h264_ac3.m2ts", "opus_eac3.ts"];
+const FIXTURES: [&str; 5] = ["h264_aac.ts", "hevc_mp3.ts", "h264_ac3.m2ts", "opus_eac3.ts", "aac_latm.ts"];
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/fixtures/mpegts", name].iter().collect()
@@ -122,7 +122,7 @@ fn tsreport_finds_clocks_and_buffers_in_order() {
         // 40 ms of 90 kHz.
         assert!(numbers("Max gap:")[0] <= 3_600, "{report}");
         assert_eq!(numbers("Bad (>.1s) gaps:"), [0], "{report}");
-        assert_eq!(numbers("duplicate packets:"), [0, 0], "{report}");
+        assert!(numbers("duplicate packets:").iter().all(|count| *count == 0), "{report}");
         // What it complains of: time going back, counters not going on.
         assert!(!report.contains("###") && !report.contains("!!!"), "{report}");
     }

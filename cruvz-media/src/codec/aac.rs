@@ -55,15 +55,24 @@ impl AudioSpecificConfig {
     /// [`Error::Unsupported`] for an object type that is no AAC.
     pub fn parse(config: &[u8]) -> Result<Self, Error> {
         let mut bits = BitReader::new(config);
-        let mut object_type = read_object_type(&mut bits)?;
-        let sample_rate_hz = read_sample_rate(&mut bits)?;
+        let mut config = Self::read(&mut bits)?;
+        if config.sbr_sample_rate_hz.is_none() {
+            config.read_sync_extension(&mut bits);
+        }
+        Ok(config)
+    }
+
+    /// Reads the record as far as it says itself how long it is: what may follow it unannounced is left.
+    pub(super) fn read(bits: &mut BitReader<'_>) -> Result<Self, Error> {
+        let mut object_type = read_object_type(bits)?;
+        let sample_rate_hz = read_sample_rate(bits)?;
         let channel_config = bits.byte(4)?;
         let parametric_stereo = object_type == object::PS;
         let mut sbr_sample_rate_hz = None;
         let hierarchical = matches!(object_type, object::SBR | object::PS);
         if hierarchical {
-            sbr_sample_rate_hz = Some(read_sample_rate(&mut bits)?);
-            object_type = read_object_type(&mut bits)?;
+            sbr_sample_rate_hz = Some(read_sample_rate(bits)?);
+            object_type = read_object_type(bits)?;
             if object_type == object::ER_BSAC {
                 bits.skip(4)?; // extensionChannelConfiguration
             }
@@ -77,12 +86,9 @@ impl AudioSpecificConfig {
             sbr_sample_rate_hz,
             parametric_stereo,
         };
-        config.read_specific(&mut bits)?;
+        config.read_specific(bits)?;
         if config.channels == 0 {
             return Err(Error::Invalid { field: "channelConfiguration", value: channel_config.into() });
-        }
-        if !hierarchical {
-            config.read_sync_extension(&mut bits);
         }
         Ok(config)
     }

@@ -20,6 +20,11 @@ impl<'a> BitReader<'a> {
         self.bytes.len() * 8 - self.position
     }
 
+    /// Bits read so far.
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
     /// One bit.
     pub(super) fn flag(&mut self) -> Result<bool, Error> {
         Ok(self.read(1)? == 1)

@@ -15,6 +15,7 @@ mod bits;
 pub mod flac;
 pub mod h264;
 pub mod h265;
+pub mod latm;
 pub mod mp3;
 pub mod nal;
 pub mod opus;

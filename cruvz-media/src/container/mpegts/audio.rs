@@ -1,4 +1,4 @@
-//! AAC in ADTS, MP3, AC-3 and E-AC-3: frames out of a byte stream that PES packets cut anywhere.
+//! AAC in ADTS and LATM, MP3, AC-3 and E-AC-3: frames out of a byte stream that PES packets cut anywhere.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Codec, CodecParams,
-    codec::{self, aac::AdtsHeader, ac3, mp3},
+    codec::{self, aac::AdtsHeader, ac3, latm, mp3},
 };
 
 /// Bytes of an unfinished frame at most: an E-AC-3 access unit with all its substreams.
@@ -16,15 +16,41 @@ const MAX_PENDING_BYTES: usize = 64 * 1024;
 /// Substreams of an E-AC-3 access unit that are told apart; real ones have 1 or 2, the standard allows 72.
 const MAX_SUBSTREAMS: usize = 16;
 
+/// How the frames of a stream are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syntax {
+    /// AAC behind ADTS headers.
+    Adts,
+    /// AAC in LATM, in LOAS.
+    Latm,
+    Mp3,
+    Ac3,
+    Eac3,
+}
+
+impl Syntax {
+    const fn codec(self) -> Codec {
+        match self {
+            Self::Adts | Self::Latm => Codec::Aac,
+            Self::Mp3 => Codec::Mp3,
+            Self::Ac3 => Codec::Ac3,
+            Self::Eac3 => Codec::Eac3,
+        }
+    }
+}
+
 /// Splits a byte stream into frames and gives each its own exact time.
 #[derive(Debug)]
 pub(super) struct Parser {
-    codec: Codec,
+    syntax: Syntax,
     /// A frame's beginning whose end has not come.
     pending: BytesMut,
     clock: UnitClock,
     /// What of the last frame's header tells that the configuration is the same.
     signature: Option<[u8; 7]>,
+    latm: latm::Reader,
+    /// The configuration of LATM as last told.
+    record: Bytes,
 }
 
 /// A frame at the front of some bytes.
@@ -48,8 +74,15 @@ enum Front {
 }
 
 impl Parser {
-    pub(super) fn new(codec: Codec) -> Self {
-        Self { codec, pending: BytesMut::new(), clock: UnitClock::default(), signature: None }
+    pub(super) fn new(syntax: Syntax) -> Self {
+        Self {
+            syntax,
+            pending: BytesMut::new(),
+            clock: UnitClock::default(),
+            signature: None,
+            latm: latm::Reader::default(),
+            record: Bytes::new(),
+        }
     }
 
     pub(super) fn lose(&mut self) {
@@ -109,11 +142,12 @@ impl Parser {
     }
 
     fn front(&self, bytes: &[u8]) -> Front {
-        let parsed = match self.codec {
-            Codec::Aac => adts(bytes),
-            Codec::Mp3 => mp3(bytes),
-            Codec::Ac3 => ac3(bytes),
-            _ => eac3(bytes),
+        let parsed = match self.syntax {
+            Syntax::Adts => adts(bytes),
+            Syntax::Latm => loas(bytes),
+            Syntax::Mp3 => mp3(bytes),
+            Syntax::Ac3 => ac3(bytes),
+            Syntax::Eac3 => eac3(bytes),
         };
         match parsed {
             Ok(frame) if frame.bytes <= bytes.len() => Front::Frame(frame),
@@ -123,8 +157,15 @@ impl Parser {
     }
 
     fn frame(&mut self, frame: &Frame, bytes: Bytes, counters: &mut Counters, out: &mut Vec<Output>) {
+        if self.syntax == Syntax::Latm {
+            if self.latm(&bytes, counters, out).is_err() {
+                counters.malformed += 1;
+                self.clock.forget();
+            }
+            return;
+        }
         let time = self.clock.next(frame.samples, frame.sample_rate_hz);
-        let signature = signature(self.codec, &bytes);
+        let signature = signature(self.syntax.codec(), &bytes);
         if signature.is_none() || signature != self.signature {
             match self.params(&bytes) {
                 Ok(params) => out.push(Output::Params(params)),
@@ -135,19 +176,43 @@ impl Parser {
             }
             self.signature = signature;
         }
-        let payload = bytes.slice(frame.header_bytes..);
-        match time {
-            Some(_) if frame.is_joined || payload.is_empty() => counters.malformed += 1,
-            Some(pts) => out.push(Output::Unit(Unit { pts, dts: pts, keyframe: true, payload })),
-            None => counters.untimed += 1,
+        let payload = if frame.is_joined { Bytes::new() } else { bytes.slice(frame.header_bytes..) };
+        put_unit(time, payload, counters, out);
+    }
+
+    /// Takes a LOAS frame.
+    fn latm(
+        &mut self,
+        frame: &[u8],
+        counters: &mut Counters,
+        out: &mut Vec<Output>,
+    ) -> Result<(), codec::Error> {
+        let units = self.latm.read(frame)?;
+        let (record, config) = self.latm.config().ok_or(codec::Error::Missing("LATM configuration"))?;
+        if *record != self.record {
+            out.push(Output::Params(codec::parse(Codec::Aac, record.clone())?));
+            self.record = record.clone();
         }
+        for unit in units {
+            let time = self.clock.next(config.samples_per_frame, config.sample_rate_hz);
+            put_unit(time, unit, counters, out);
+        }
+        Ok(())
     }
 
     fn params(&self, frame: &Bytes) -> Result<CodecParams, codec::Error> {
-        match self.codec {
-            Codec::Aac => codec::parse(Codec::Aac, codec::aac::config_from_adts(frame)?),
-            codec => codec::from_frame(codec, frame),
+        match self.syntax {
+            Syntax::Adts => codec::parse(Codec::Aac, codec::aac::config_from_adts(frame)?),
+            syntax => codec::from_frame(syntax.codec(), frame),
         }
+    }
+}
+
+fn put_unit(time: Option<i64>, payload: Bytes, counters: &mut Counters, out: &mut Vec<Output>) {
+    match time {
+        Some(_) if payload.is_empty() => counters.malformed += 1,
+        Some(pts) => out.push(Output::Unit(Unit { pts, dts: pts, keyframe: true, payload })),
+        None => counters.untimed += 1,
     }
 }
 
@@ -168,6 +233,12 @@ fn adts(bytes: &[u8]) -> Result<Frame, codec::Error> {
         sample_rate_hz: header.sample_rate_hz,
         is_joined: header.access_units > 1,
     })
+}
+
+/// Only where it ends: what it lasts is told inside.
+fn loas(bytes: &[u8]) -> Result<Frame, codec::Error> {
+    let bytes = latm::frame_bytes(bytes)?;
+    Ok(Frame { bytes, header_bytes: 0, samples: 0, sample_rate_hz: 0, is_joined: false })
 }
 
 fn mp3(bytes: &[u8]) -> Result<Frame, codec::Error> {

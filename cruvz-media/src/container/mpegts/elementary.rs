@@ -3,7 +3,9 @@
 use bytes::Bytes;
 
 use super::{
-    Counters, audio, opus,
+    Counters,
+    audio::{self, Syntax},
+    opus,
     psi::{StreamInfo, is_section_type, stream_type},
     video,
 };
@@ -65,12 +67,13 @@ impl Content {
         Some(match info.stream_type {
             stream_type::H264 => Self::Video(video::Parser::new(Codec::H264)),
             stream_type::H265 => Self::Video(video::Parser::new(Codec::H265)),
-            stream_type::AAC_ADTS => Self::Audio(audio::Parser::new(Codec::Aac)),
+            stream_type::AAC_ADTS => Self::Audio(audio::Parser::new(Syntax::Adts)),
+            stream_type::AAC_LATM => Self::Audio(audio::Parser::new(Syntax::Latm)),
             stream_type::MPEG1_AUDIO | stream_type::MPEG2_AUDIO => {
-                Self::Audio(audio::Parser::new(Codec::Mp3))
+                Self::Audio(audio::Parser::new(Syntax::Mp3))
             }
-            stream_type::AC3 => Self::Audio(audio::Parser::new(Codec::Ac3)),
-            stream_type::EAC3 => Self::Audio(audio::Parser::new(Codec::Eac3)),
+            stream_type::AC3 => Self::Audio(audio::Parser::new(Syntax::Ac3)),
+            stream_type::EAC3 => Self::Audio(audio::Parser::new(Syntax::Eac3)),
             stream_type::PRIVATE_PES => Self::private(info),
             stream_type::METADATA_PES => Self::Data,
             kind if is_section_type(kind) => Self::Sections,
@@ -83,10 +86,10 @@ impl Content {
         for (tag, content) in info.descriptors() {
             match (tag, content.first_chunk()) {
                 (DVB_AC3, _) | (REGISTRATION, Some(b"AC-3")) => {
-                    return Self::Audio(audio::Parser::new(Codec::Ac3));
+                    return Self::Audio(audio::Parser::new(Syntax::Ac3));
                 }
                 (DVB_EAC3, _) | (REGISTRATION, Some(b"EAC3")) => {
-                    return Self::Audio(audio::Parser::new(Codec::Eac3));
+                    return Self::Audio(audio::Parser::new(Syntax::Eac3));
                 }
                 (REGISTRATION, Some(b"HEVC")) => return Self::Video(video::Parser::new(Codec::H265)),
                 (REGISTRATION, Some(b"Opus")) => {

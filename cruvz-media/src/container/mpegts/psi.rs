@@ -25,6 +25,7 @@ pub(super) mod stream_type {
     pub(in super::super) const DSMCC_A: u8 = 0x0A;
     pub(in super::super) const DSMCC_D: u8 = 0x0D;
     pub(in super::super) const AAC_ADTS: u8 = 0x0F;
+    pub(in super::super) const AAC_LATM: u8 = 0x11;
     pub(in super::super) const METADATA_PES: u8 = 0x15;
     pub(in super::super) const H264: u8 = 0x1B;
     pub(in super::super) const H265: u8 = 0x24;

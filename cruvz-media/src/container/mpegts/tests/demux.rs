@@ -73,6 +73,16 @@ fn tracks_come_first_and_once_and_say_what_the_headers_say() {
 }
 
 #[test]
+fn aac_in_latm_is_read_as_aac_in_adts_is() {
+    let (stream, packets) = AAC_LATM;
+    let (events, counters) = demux(stream);
+    assert_eq!(counters, Counters { packets: counters.packets, ..Counters::default() });
+    assert_eq!(codecs(&tracks(&events)), [Codec::Aac]);
+    let latm = frames(&events);
+    assert_near(&listed(&latm, TrackId::AUDIO), &probed(packets, "0"));
+}
+
+#[test]
 fn times_go_on_across_the_wrap() {
     let (events, _) = demux(H264_AAC.0);
     let video: Vec<i64> = frames(&events)

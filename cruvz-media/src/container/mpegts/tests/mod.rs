@@ -22,6 +22,7 @@ const H264_AAC: (&[u8], &str) = fixture!("h264_aac.ts");
 const HEVC_MP3: (&[u8], &str) = fixture!("hevc_mp3.ts");
 const H264_AC3: (&[u8], &str) = fixture!("h264_ac3.m2ts");
 const OPUS_EAC3: (&[u8], &str) = fixture!("opus_eac3.ts");
+const AAC_LATM: (&[u8], &str) = fixture!("aac_latm.ts");
 const ALL: [(&[u8], &str); 4] = [H264_AAC, HEVC_MP3, H264_AC3, OPUS_EAC3];
 
 /// All of `stream` through one demuxer.
