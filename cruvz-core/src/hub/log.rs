@@ -29,10 +29,16 @@ pub(crate) struct Log<T> {
     items: VecDeque<T>,
     /// Sequence number of the oldest item.
     first: u64,
-    /// Sequence numbers of the items that are starts.
-    starts: VecDeque<u64>,
+    starts: VecDeque<Start>,
     bytes: usize,
     retention: Retention,
+}
+
+/// An item where a reader can start, with its time: asking the item itself would touch memory that went cold long ago.
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    seq: u64,
+    time_us: i64,
 }
 
 impl<T: Item> Log<T> {
@@ -43,17 +49,15 @@ impl<T: Item> Log<T> {
     pub(crate) fn push(&mut self, item: T) {
         let now_us = item.time_us();
         if item.is_start() {
-            self.starts.push_back(self.end());
+            self.starts.push_back(Start { seq: self.end(), time_us: now_us });
         }
         self.bytes += item.bytes();
         self.items.push_back(item);
         // Whole runs from start to start, while the next run alone is long enough.
-        while let Some(&next) = self.starts.get(1) {
-            let reach = self.get(next).map_or(0, |start| now_us.saturating_sub(start.time_us()));
-            if reach < self.retention.time_us {
-                break;
-            }
-            self.drop_before(next);
+        while let Some(next) = self.starts.get(1)
+            && now_us.saturating_sub(next.time_us) >= self.retention.time_us
+        {
+            self.drop_before(next.seq);
         }
         while self.bytes > self.retention.bytes && self.items.len() > 1 {
             self.drop_before(self.first + 1);
@@ -67,7 +71,7 @@ impl<T: Item> Log<T> {
             }
             self.first += 1;
         }
-        while self.starts.front().is_some_and(|start| *start < seq) {
+        while self.starts.front().is_some_and(|start| start.seq < seq) {
             self.starts.pop_front();
         }
     }
@@ -92,12 +96,12 @@ impl<T: Item> Log<T> {
 
     /// Where a reader that joins now begins.
     pub(crate) fn newest_start(&self) -> Option<u64> {
-        self.starts.back().copied()
+        self.starts.back().map(|start| start.seq)
     }
 
     /// The oldest start: as far back as a reader can go.
     pub(crate) fn oldest_start(&self) -> Option<u64> {
-        self.starts.front().copied()
+        self.starts.front().map(|start| start.seq)
     }
 
     /// Where a reader at `seq` goes on: there, or at the newest start if its place is gone or it is more than `lag_us`
