@@ -256,6 +256,7 @@ impl Packager {
                 parts: Vec::new(),
                 duration_ns: 0,
                 len: 0,
+                body: Bytes::new(),
             },
         };
         self.window.open.insert(segment)

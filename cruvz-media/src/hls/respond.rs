@@ -21,11 +21,9 @@ impl Packager {
                     .init(number)
                     .map(|(body, content_type)| Response::media(content_type, vec![body.clone()])),
             ),
-            Some(Name::Segment(msn)) => self.found(
-                self.window
-                    .segment(msn)
-                    .map(|segment| Response::media(self.window.content_type(segment.init), segment.body())),
-            ),
+            Some(Name::Segment(msn)) => self.found(self.window.segment(msn).map(|segment| {
+                Response::media(self.window.content_type(segment.init), vec![segment.body.clone()])
+            })),
             Some(Name::Part(msn, part)) => self.part(msn, part),
             None => self.found(None),
         }

@@ -32,6 +32,8 @@ pub(super) struct Segment {
     pub(super) parts: Vec<Part>,
     pub(super) duration_ns: i64,
     pub(super) len: u64,
+    /// All of it in one piece, once it is complete: its parts are slices of this then.
+    pub(super) body: Bytes,
 }
 
 impl Segment {
@@ -46,11 +48,6 @@ impl Segment {
         self.parts.first().is_some_and(|part| part.independent)
     }
 
-    /// The whole segment.
-    pub(super) fn body(&self) -> Vec<Bytes> {
-        self.parts.iter().flat_map(|part| part.body.iter().cloned()).collect()
-    }
-
     /// Joins the payloads into one buffer that the parts are slices of: one copy per segment, so that serving it takes
     /// one slice instead of hundreds, and the frames' own buffers can go.
     pub(super) fn join(&mut self) {
@@ -58,7 +55,8 @@ impl Segment {
         for slice in self.parts.iter().flat_map(|part| &part.body) {
             whole.extend_from_slice(slice);
         }
-        let mut whole = whole.freeze();
+        self.body = whole.freeze();
+        let mut whole = self.body.clone();
         for part in &mut self.parts {
             part.body = vec![whole.split_to(part.len as usize)];
         }

@@ -10,7 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use cruvz_core::{ErrorKind, HlsRequest, HlsResponse, StreamName};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 
 use crate::{api::Problem, app::App, http::Peer};
 
@@ -45,8 +45,11 @@ fn body(answer: &HlsResponse) -> Response {
         (header::CONTENT_TYPE, HeaderValue::from_static(answer.content_type)),
         (header::CONTENT_LENGTH, length.into()),
     ];
-    let slices = stream::iter(answer.body.clone().into_iter().map(Ok::<_, Infallible>));
-    (headers, Body::from_stream(slices)).into_response()
+    let body = match &answer.body[..] {
+        [whole] => Body::from(whole.clone()),
+        slices => Body::from_stream(stream::iter(slices.to_vec()).map(Ok::<_, Infallible>)),
+    };
+    (headers, body).into_response()
 }
 
 /// What the engine says in words, as a problem.
