@@ -37,13 +37,14 @@ use crate::{
 const SMALL_AUDIENCE: usize = 16;
 /// Viewers of one shard before another core gets a shard of its own.
 const SHARD_VIEWERS: usize = 1024;
-/// How often sessions that ended and sockets that are stuck are looked for.
+/// How often viewers are looked at while nothing is sent, and how long one that is told to go may take for what is half sent.
 const TICK: Duration = Duration::from_millis(500);
+/// How often, while there is something to send, viewers are asked whether they said anything, and many viewers are looked at:
+/// whether they are told to end or stuck, and what they got. They rarely said or are, and asking each at every flush costs as much
+/// as a tenth of sending.
+const LOOK: Duration = Duration::from_millis(100);
 /// Pieces in one write: the rest of a unit, control bytes, configuration and a window.
-const PIECES: usize = 80;
-/// How often, while there is something to send, viewers are asked whether they said anything. They rarely do, and asking costs
-/// as much as a tenth of sending.
-const LISTEN: Duration = Duration::from_millis(100);
+const PIECES: usize = 16;
 /// What one read takes at most.
 const READ_BYTES: usize = 4096;
 /// Reads from one viewer per look. One that says more waits for the next look: it has no right to everybody's time.
@@ -105,6 +106,7 @@ impl Fanout {
             blocked_since: None,
             ending: None,
             patience: Patience::default(),
+            sent: (0, 0),
         };
         let mut shards = self.0.shards.lock();
         let room =
@@ -151,6 +153,7 @@ struct Seats {
     window: Option<Arc<Window>>,
     last_flush: Duration,
     last_listen: Duration,
+    last_look: Duration,
 }
 
 /// Why a viewer is no more.
@@ -182,6 +185,8 @@ struct Seat {
     /// Why it ends once `pending` is out.
     ending: Option<Arc<str>>,
     patience: Patience,
+    /// Bytes and frames that went out and are not on the session's account yet.
+    sent: (usize, u64),
 }
 
 impl Listener for Shard {
@@ -209,6 +214,7 @@ impl Shard {
             window: None,
             last_flush: Duration::ZERO,
             last_listen: Duration::ZERO,
+            last_look: Duration::ZERO,
         };
         let gather_ms = shared.config.gather_ms;
         let lag_us = i64::try_from(shared.config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
@@ -248,15 +254,15 @@ impl Shard {
         // Whoever comes is shown a picture at once, gathering or not.
         for seat in &mut seats.seats[joined..] {
             self.drive(seat, &mut None, now);
+            seat.account();
         }
         let ticked = tick.as_mut().poll(cx).is_ready();
         if ticked {
             tick.as_mut().reset(self.shared.clock.instant(now + TICK));
             // Registers the timer.
             let _ = tick.as_mut().poll(cx);
-            self.look_after(seats, now);
         }
-        if !self.grown.swap(false, Relaxed) || ticked || now.saturating_sub(seats.last_listen) >= LISTEN {
+        if !self.grown.swap(false, Relaxed) || ticked || now.saturating_sub(seats.last_listen) >= LOOK {
             seats.last_listen = now;
             self.listen(seats, cx);
         }
@@ -325,11 +331,21 @@ impl Shard {
     fn flush(&self, seats: &mut Seats, now: Duration) -> bool {
         seats.last_flush = now;
         self.gathering.store(false, Relaxed);
+        let looks = seats.seats.len() <= SMALL_AUDIENCE || now.saturating_sub(seats.last_look) >= LOOK;
+        if looks {
+            seats.last_look = now;
+        }
         let (mut blocked, mut gone) = (false, false);
         for seat in &mut seats.seats {
+            if looks {
+                self.look_after(seat, now);
+            }
             if seat.blocked_since.is_none() {
                 self.drive(seat, &mut seats.window, now);
                 blocked |= seat.blocked_since.is_some();
+            }
+            if looks {
+                seat.account();
             }
             gone |= seat.is_done();
         }
@@ -343,9 +359,6 @@ impl Shard {
     /// Writes to one viewer until it has everything or its socket would block.
     fn drive(&self, seat: &mut Seat, cached: &mut Option<Arc<Window>>, now: Duration) {
         while seat.ending.is_none() || !seat.pending.is_empty() {
-            if let Some(reason) = seat.session.end_reason().filter(|_| seat.ending.is_none()) {
-                seat.end(reason);
-            }
             let window = match self.owed(seat, cached, now) {
                 Owed::Nothing if seat.pending.is_empty() => return,
                 Owed::Nothing => None,
@@ -409,18 +422,18 @@ impl Shard {
         bears
     }
 
-    /// Ends viewers that were told to go and those that take nothing.
-    fn look_after(&self, seats: &mut Seats, now: Duration) {
+    /// Ends a viewer that was told to go or takes nothing.
+    fn look_after(&self, seat: &mut Seat, now: Duration) {
         let limit = Duration::from_millis(self.shared.config.stuck_timeout_ms);
-        for seat in &mut seats.seats {
-            let stuck = seat.blocked_since.is_some_and(|since| now.saturating_sub(since) > limit);
-            if stuck {
-                seat.leave("took nothing for too long".to_owned());
-            } else if let Some(reason) = seat.session.end_reason().filter(|_| seat.blocked_since.is_some()) {
-                seat.leave(reason.to_string());
+        if seat.blocked_since.is_some_and(|since| now.saturating_sub(since) > limit) {
+            seat.leave("took nothing for too long".to_owned());
+        } else if let Some(reason) = seat.session.end_reason() {
+            match seat.blocked_since {
+                None if seat.ending.is_none() => seat.end(reason),
+                Some(since) if now.saturating_sub(since) > TICK => seat.leave(reason.to_string()),
+                _ => {}
             }
         }
-        self.remove_ended(seats);
     }
 
     fn remove_ended(&self, seats: &mut Seats) {
@@ -497,8 +510,14 @@ impl Seat {
             self.next = Some(next);
             self.pending.extend(rest);
         }
-        self.session.sent(total, frames);
+        self.sent = (self.sent.0 + total, self.sent.1 + frames);
         Ok(())
+    }
+
+    /// Puts what it got to its session's account.
+    fn account(&mut self) {
+        let (bytes, frames) = std::mem::take(&mut self.sent);
+        self.session.sent(bytes, frames);
     }
 
     fn write_pieces(&self, units: &[Bytes]) -> io::Result<usize> {
@@ -509,6 +528,12 @@ impl Seat {
             count += 1;
         }
         self.socket.try_write_vectored(&pieces[..count])
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.account();
     }
 }
 

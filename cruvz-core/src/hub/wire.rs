@@ -110,7 +110,7 @@ pub(crate) struct Window {
 const WINDOW_UNITS: usize = 64;
 const WINDOW_BYTES: usize = 256 << 10;
 /// From this many units on, a window is joined.
-const JOIN_UNITS: usize = 4;
+const JOIN_UNITS: usize = 2;
 
 /// What a viewer at some place does next.
 pub(crate) enum Next {
