@@ -429,6 +429,12 @@ impl LiveStream {
         self.0.state.lock().meter.dropped(now);
     }
 
+    /// Whether anybody waits for its next frame.
+    pub(crate) fn is_watched(&self) -> bool {
+        let state = self.0.state.lock();
+        state.interest > 0 || state.wires.iter().any(|wire| Arc::strong_count(wire) > 1)
+    }
+
     /// Tells readers that frames were appended.
     pub(super) fn flush(&self) {
         self.0.changed.notify_waiters();

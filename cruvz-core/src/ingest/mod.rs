@@ -6,6 +6,7 @@ pub(crate) mod lobby;
 #[allow(dead_code, reason = "the drivers that use it follow")]
 pub(crate) mod mpegts;
 pub(crate) mod pull;
+pub(crate) mod rounds;
 pub(crate) mod rtmp;
 pub(crate) mod srt;
 pub mod tcp;

@@ -1,11 +1,20 @@
 //! RTMP connections: a thin driver around the state machine, for publishers and for players until they play.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use cruvz_media::Tracks;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
     time::Interval,
 };
@@ -14,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     flv::Feed,
     lobby::Pending,
+    rounds::RoundSocket,
     tcp::{self, Transport},
 };
 use crate::{
@@ -33,15 +43,13 @@ use crate::{
 
 /// What one read takes at most: several messages of a usual stream.
 const READ_BYTES: usize = 16 << 10;
-/// The same before publishing: commands are short, and most connections are players that soon need no buffer.
-const COMMAND_BYTES: usize = 4 << 10;
 /// How often the state machine is told the time.
 const TICK: Duration = Duration::from_secs(1);
 /// How long a peer may take to read our answers.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long, and for how many bytes, a peer that was told to go is listened to while it reads why.
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1 << 20;
+const LINGER_BYTES: u64 = 1 << 20;
 
 /// Serves RTMP, or RTMPS with an `acceptor`, until the engine stops.
 pub(crate) async fn serve(
@@ -56,7 +64,10 @@ pub(crate) async fn serve(
         async move {
             let peer = Remote { context, protocol, remote };
             match acceptor {
-                None => peer.serve(socket, config, pending).await,
+                None => {
+                    let socket = RoundSocket::new(socket, peer.context.clock);
+                    peer.serve(socket, config, pending).await;
+                }
                 Some(acceptor) => match tcp::accept_tls(&acceptor, socket).await {
                     Ok(stream) => peer.serve(stream, config, pending).await,
                     Err(error) => peer.refused(None, "tls", &error),
@@ -98,7 +109,6 @@ impl Remote {
             started: self.context.clock.now(),
             // One timer for the life of the connection: arming one per read costs more than the read.
             tick: tokio::time::interval(TICK),
-            buffer: vec![0; COMMAND_BYTES].into(),
             pending,
         };
         match connection.run().await {
@@ -133,8 +143,23 @@ struct Connection<T> {
     rtmp: Box<ServerConnection>,
     started: Duration,
     tick: Interval,
-    buffer: Box<[u8]>,
     pending: Pending,
+}
+
+/// Takes what has come. The buffer is on the stack: connections that read one after the other share it, and with it
+/// what the processor's cache holds of it.
+fn poll_receive(
+    stream: &mut impl Transport,
+    rtmp: &mut ServerConnection,
+    cx: &mut TaskContext<'_>,
+) -> Poll<Result<(), Over>> {
+    let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+    let mut read = ReadBuf::uninit(&mut bytes);
+    ready!(Pin::new(stream).poll_read(cx, &mut read))?;
+    Poll::Ready(match read.filled() {
+        [] => Err(Over::Closed),
+        bytes => Ok(rtmp.receive(bytes)?),
+    })
 }
 
 /// What the driver does next.
@@ -179,14 +204,7 @@ impl<T: Transport> Connection<T> {
         }
         let listen = async {
             self.stream.shutdown().await?;
-            let mut left = LINGER_BYTES;
-            while left > 0 {
-                match self.stream.read(&mut self.buffer).await? {
-                    0 => break,
-                    n => left = left.saturating_sub(n),
-                }
-            }
-            io::Result::Ok(())
+            tokio::io::copy(&mut (&mut self.stream).take(LINGER_BYTES), &mut tokio::io::sink()).await
         };
         // Whether it has read them makes no difference now.
         let _ = tokio::time::timeout(LINGER, listen).await;
@@ -217,14 +235,10 @@ impl<T: Transport> Connection<T> {
         if self.rtmp.is_closing() {
             return Err(Over::Closed);
         }
-        let received = tokio::select! {
-            read = self.stream.read(&mut self.buffer) => match read? {
-                0 => return Err(Over::Closed),
-                n => self.rtmp.receive(&self.buffer[..n]),
-            },
-            _ = self.tick.tick() => self.tell_time(),
-        };
-        Ok(received?)
+        tokio::select! {
+            received = poll_fn(|cx| poll_receive(&mut self.stream, &mut self.rtmp, cx)) => received,
+            _ = self.tick.tick() => Ok(self.tell_time()?),
+        }
     }
 
     fn tell_time(&mut self) -> Result<(), crate::protocol::rtmp::Error> {
@@ -257,7 +271,6 @@ impl<T: Transport> Connection<T> {
         };
         self.rtmp.accept_publish()?;
         self.pending.leave();
-        self.buffer = vec![0; READ_BYTES].into();
         let mut feed = Feed::new(publisher);
         match self.receive_media(&mut feed).await {
             Ok(()) => {
@@ -308,6 +321,7 @@ impl<T: Transport> Connection<T> {
                 }
             }
             feed.publisher.flush();
+            self.stream.rest(!feed.publisher.stream().is_watched());
             if self.peer.context.gate.is_draining() && !std::mem::replace(&mut asked_to_go, true) {
                 self.rtmp.request_reconnect(None, "the server is shutting down");
             }
@@ -349,7 +363,6 @@ impl<T: Transport> Connection<T> {
             }
             Err(stream) => {
                 let cursor = Cursor::new(&context, log, head, session);
-                drop(self.buffer);
                 let stuck = Duration::from_millis(context.config.egress.stuck_timeout_ms);
                 write_all(stream, cursor, RtmpPeer(rtmp), stuck).await;
             }

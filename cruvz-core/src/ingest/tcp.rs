@@ -8,7 +8,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
 
-use super::lobby::{Lobby, Pending};
+use super::{
+    lobby::{Lobby, Pending},
+    rounds::RoundSocket,
+};
 use crate::{
     Error, ErrorKind, Protocol,
     runtime::{context::Context, socket},
@@ -58,11 +61,18 @@ pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn into_socket(self) -> Result<TcpStream, Self>
     where
         Self: Sized;
+
+    /// Says whether what comes may wait for the next round. TLS does not know rounds.
+    fn rest(&mut self, _resting: bool) {}
 }
 
-impl Transport for TcpStream {
+impl Transport for RoundSocket {
     fn into_socket(self) -> Result<TcpStream, Self> {
-        Ok(self)
+        self.into_inner()
+    }
+
+    fn rest(&mut self, resting: bool) {
+        Self::rest(self, resting);
     }
 }
 
