@@ -11,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "cruvz-media" / "tests" / "fixtures"
+SRT_FIXTURES = HERE.parent / "cruvz-core" / "tests" / "fixtures" / "srt"
 
 # The order of fuzz_targets/codec_config.rs, and the MP4 box that holds each codec's record.
 CODEC_BOXES = [b"avcC", b"hvcC", b"av1C", b"vpcC", None, b"esds", b"dOps", b"dfLa", None, b"dac3", b"dec3"]
@@ -90,6 +91,19 @@ def seeds():
         yield "rtmp_handshake", f"simple-{side}", bytes([side]) + b"\0\3" + bytes(3072)
         versions = b"\0\0\0\0\x80\0\7\2" + bytes(range(256)) * 12
         yield "rtmp_handshake", f"versions-{side}", bytes([side]) + b"\xff\3" + versions
+
+    for path in sorted(SRT_FIXTURES.glob("*.txt")):
+        for number, line in enumerate(path.read_text().splitlines()):
+            datagram = bytes.fromhex(line[2:])
+            yield "srt_packet", f"{path.stem}-{number}", datagram
+            if datagram[:2] == b"\x80\0":
+                how = 0 if line[0] == "<" else 1 if "aes" in path.stem else 2
+                yield "srt_handshake", f"{path.stem}-{number}", bytes([how]) + datagram[16:]
+    losses = struct.pack(">HHIIIIII", 0x8003, 0, 0, 7, 9, 5, 0xFFFFFFFE, 2)
+    yield "srt_packet", "nak", losses
+    yield "srt_packet", "drop", struct.pack(">HHIIIII", 0x8007, 0, 3, 7, 9, 0x7FFFFFFF, 1)
+    for number, text in enumerate(["#!::r=live/cam,m=publish,u=me,s=1,key=abc", "#!:{r=a/b,t=stream}", "publish:live/cam?key=abc&x", "read:live/cam:abc", "live/cam?m=publish"]):
+        yield "srt_stream_id", str(number), text.encode()
 
     for number, text in enumerate(["rtmp://h/live/cam", "rtmps://u:p@[::1]:443/a/b/c?token=x%20y&k=v", "rtmp://h:1936/app/n/"]):
         yield "rtmp_url", str(number), text.encode()

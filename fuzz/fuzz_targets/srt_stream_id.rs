@@ -1,0 +1,20 @@
+//! SRT stream ids as people and their tools write them.
+#![no_main]
+
+use cruvz_core::protocol::Params;
+use cruvz_core::protocol::srt::StreamId;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let Ok(id) = StreamId::parse(text) else { return };
+    let name = id.resource();
+    assert!(text.len() <= 512 && !name.is_empty() && !name.contains('?'));
+    assert!(!name.starts_with('/') && !name.ends_with('/'));
+    assert!(id.params().len() <= Params::MAX);
+    // A secret must not come out where people look.
+    for (_, secret) in id.params() {
+        if secret.len() > 8 && text.matches(secret).count() == 1 {
+            assert!(!format!("{id:?}").contains(secret));
+        }
+    }
+});
