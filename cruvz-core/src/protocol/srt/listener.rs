@@ -194,7 +194,29 @@ impl Offer {
         Self::read(extensions)
     }
 
-    fn read(extensions: Vec<Extension>) -> Result<Self, Reject> {
+    /// The keys that the initiator sent, if both sides have a passphrase, and the same.
+    pub(super) fn unlock(&self, config: &LinkConfig, random: Random) -> Result<Option<Crypto>, Reject> {
+        match (&config.passphrase, &self.key_material) {
+            (None, None) => Ok(None),
+            (Some(passphrase), Some(body)) => {
+                Crypto::respond(passphrase, body, config.key_refresh, random).map(Some)
+            }
+            _ => Err(Reject::UNSECURE),
+        }
+    }
+
+    /// What a responder says: its hello, and the initiator's key material to show that it was taken.
+    pub(super) fn answer(&self, hello: Hello) -> Vec<Extension> {
+        let key_material = self.key_material.clone().map(Extension::KeyMaterialResponse);
+        [Some(Extension::HelloResponse(hello)), key_material].into_iter().flatten().collect()
+    }
+
+    /// The key length that goes with it.
+    pub(super) fn announced_key_length(&self) -> u16 {
+        self.choice.map_or(0, |choice| choice.length.announced())
+    }
+
+    pub(super) fn read(extensions: Vec<Extension>) -> Result<Self, Reject> {
         let (mut hello, mut key_material, mut stream_id) = (None, None, None);
         let mut unsupported = None;
         for extension in extensions {
@@ -296,13 +318,7 @@ impl Request {
         config: &LinkConfig,
     ) -> Result<(Established, ControlPacket), Reject> {
         let offer = &self.offer;
-        let crypto = match (&config.passphrase, &offer.key_material) {
-            (None, None) => None,
-            (Some(passphrase), Some(body)) => {
-                Some(Crypto::respond(passphrase, body, config.key_refresh, self.random.clone())?)
-            }
-            _ => return Err(Reject::UNSECURE),
-        };
+        let crypto = offer.unlock(config, self.random.clone())?;
         let answer = config.answer(&offer.hello);
         let mtu = config.agreed_mtu(&self.handshake);
         let reply = self.reply(local_id, config.flow_window, mtu, answer);
@@ -327,10 +343,9 @@ impl Request {
 
     /// The answer to the conclusion. Like libsrt, we number our packets from where the caller numbers its own.
     fn reply(&self, local_id: SocketId, flow_window: u32, mtu: u32, answer: Hello) -> Handshake {
-        let key_material = self.offer.key_material.clone().map(Extension::KeyMaterialResponse);
         Handshake {
             version: 5,
-            key_length: self.offer.choice.map_or(0, |choice| choice.length.announced()),
+            key_length: self.offer.announced_key_length(),
             extension_field: 0,
             initial_seq: self.handshake.initial_seq,
             mtu,
@@ -339,10 +354,7 @@ impl Request {
             socket_id: local_id,
             cookie: self.handshake.cookie,
             address: Address::from(self.remote.ip()),
-            extensions: [Some(Extension::HelloResponse(answer)), key_material]
-                .into_iter()
-                .flatten()
-                .collect(),
+            extensions: self.offer.answer(answer),
         }
     }
 

@@ -19,8 +19,9 @@ pub mod listener;
 pub mod packet;
 mod random;
 mod reject;
+pub mod rendezvous;
 mod seq;
-mod stream_id;
+pub mod stream_id;
 mod url;
 
 pub use caller::{Caller, CallerConfig, Outcome};
@@ -41,6 +42,7 @@ pub use listener::{Answer, Ignored, Listener, Request};
 pub use packet::{Boundary, DataHeader, DataPacket, KeyFlag, Packet, PacketError, SocketId};
 pub use random::Random;
 pub use reject::Reject;
+pub use rendezvous::Rendezvous;
 pub use seq::Seq;
 pub use stream_id::{StreamId, StreamIdError, StreamIdText, StreamMode};
 pub use url::{Url, UrlError, UrlMode};

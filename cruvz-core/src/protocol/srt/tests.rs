@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::*;
 
+mod meeting;
 mod refusals;
 
 const MS: Duration = Duration::from_millis(1);
