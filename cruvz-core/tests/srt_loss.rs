@@ -158,3 +158,48 @@ fn a_broken_network_is_survived() {
     assert!(after.delivered - before.delivered >= 4_500, "{before:?}, then {after:?}");
     assert!(after.gaps <= 2, "{after:?}");
 }
+
+#[test]
+fn a_peer_that_is_ready_late_loses_nothing() {
+    for tick in [Duration::ZERO, 20 * MS] {
+        let scenario = Scenario { tick, ..Scenario::new(&network(0.0, 40 * MS), 120 * MS, 1) };
+        let mut pair = Pair::new(scenario);
+        pair.forth.network.change(Conditions { loss: 1.0, ..Conditions::default() });
+        pair.run_until(START + 300 * MS);
+        assert_eq!(pair.outcome().sender.sent.packets, 0);
+        pair.forth.network.change(network(0.0, 40 * MS));
+        pair.run_until(START + 3 * S);
+        let outcome = pair.outcome();
+        assert_eq!((outcome.gaps, outcome.sender.sent.retransmitted), (0, 0), "{outcome:?}");
+        assert_eq!(outcome.sender.rtt, 40 * MS);
+        assert!(outcome.delivered > 1_000, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_viewer_that_begins_in_the_past_gets_it_quickly_but_not_at_once() {
+    let mut pair = Pair::new(Scenario::new(&network(0.0, 40 * MS), 120 * MS, 1));
+    // For half a second nobody answers; then it is too long to wait.
+    pair.back.network.change(Conditions { loss: 1.0, ..Conditions::default() });
+    pair.run_until(START + 490 * MS);
+    pair.back.network.change(network(0.0, 40 * MS));
+    for _ in 0..50 {
+        let before = pair.outcome().forth;
+        pair.run_until(pair.now + 20 * MS);
+        let burst = pair.outcome().forth - before;
+        assert!(burst <= 100, "{burst} datagrams in 20 ms");
+    }
+    let outcome = pair.outcome();
+    assert_eq!((outcome.gaps, outcome.sender.sent.retransmitted), (0, 0), "{outcome:?}");
+    // What was sent late is stamped so, and delivered as late; the last of it is in time again.
+    assert!(outcome.made - outcome.sender.sent.packets <= 24, "{outcome:?}");
+}
+
+#[test]
+fn a_bandwidth_that_follows_the_input_takes_no_time_from_mending() {
+    let bandwidth = Bandwidth::Input { bytes_per_second: None, overhead_percent: 25 };
+    let config = ConnectionConfig { bandwidth, ..ConnectionConfig::default() };
+    let scenario = Scenario { config, ..Scenario::new(&network(0.05, 100 * MS), 300 * MS, 1) };
+    let outcome = run("5 %, RTT 100 ms, paced", scenario);
+    assert!(outcome.missing <= 3 && outcome.overhead() <= 7.0, "{outcome:?}");
+}

@@ -133,10 +133,8 @@ impl Packets {
             [one] => one.bytes.clone(),
             _ => run.iter().flat_map(|unit| &unit.bytes[..]).copied().collect(),
         };
-        let begins: Vec<usize> = run
-            .iter()
-            .scan(0, |end, unit| Some(std::mem::replace(end, *end + unit.bytes.len())))
-            .collect();
+        let begins: Vec<usize> =
+            run.iter().scan(0, |end, unit| Some(std::mem::replace(end, *end + unit.bytes.len()))).collect();
         let mut preface = run.first().and_then(|unit| unit.configuration.clone());
         let mut at = 0;
         while !bytes.is_empty() {
@@ -248,13 +246,17 @@ mod tests {
     #[tokio::test]
     async fn frames_are_joined_and_cut_where_a_packet_is_full_and_where_a_viewer_can_begin() {
         let (_engine, mut publisher, log) = stage().await;
-        for (at_ms, keyframe, bytes) in [(0, true, 3_000), (20, false, 500), (40, false, 400), (60, true, 100)] {
+        for (at_ms, keyframe, bytes) in
+            [(0, true, 3_000), (20, false, 500), (40, false, 400), (60, true, 100)]
+        {
             write(&mut publisher, at_ms, keyframe, bytes);
         }
         let ring = PacketRing::new(log, OPTIONS);
         // A viewer begins at the newest keyframe, and so does the ring.
         assert_eq!(lengths(&ring.gather(MS)), [100]);
-        for (at_ms, keyframe, bytes) in [(80, false, 3_000), (90, false, 500), (91, false, 400), (92, true, 100)] {
+        for (at_ms, keyframe, bytes) in
+            [(80, false, 3_000), (90, false, 500), (91, false, 400), (92, true, 100)]
+        {
             write(&mut publisher, at_ms, keyframe, bytes);
         }
         let packets = ring.gather(21 * MS);

@@ -59,7 +59,12 @@ impl Viewer {
     }
 
     /// Fills `out` with the next datagrams that are due.
-    pub(crate) fn fill(&mut self, now: Duration, connection: &mut Connection, out: &mut Vec<u8>) -> Option<Run> {
+    pub(crate) fn fill(
+        &mut self,
+        now: Duration,
+        connection: &mut Connection,
+        out: &mut Vec<u8>,
+    ) -> Option<Run> {
         let packets = self.ring.gather(now);
         let restart = packets.frames_before(packets.newest_start());
         let run = connection.fill(now, &*packets, out);
@@ -90,7 +95,12 @@ impl Viewer {
     /// Why it is over, once the stream has ended and everything was sent and had its time to be repeated.
     ///
     /// A goodbye makes some players throw away what they hold back, which is as much as `latency`.
-    pub(crate) fn ended(&self, connection: &Connection, latency: Duration, now: Duration) -> Option<Arc<str>> {
+    pub(crate) fn ended(
+        &self,
+        connection: &Connection,
+        latency: Duration,
+        now: Duration,
+    ) -> Option<Arc<str>> {
         let packets = self.ring.gather(now);
         let reason = packets.ended()?;
         let end = packets.end();
@@ -101,4 +111,3 @@ impl Viewer {
         over.then(|| Arc::clone(reason))
     }
 }
-

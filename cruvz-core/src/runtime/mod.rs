@@ -2,10 +2,10 @@
 
 pub mod clock;
 pub(crate) mod context;
+pub(crate) mod random;
 pub mod remote;
 pub(crate) mod rtmp_client;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
-pub(crate) mod random;
 pub(crate) mod srt;
 pub(crate) mod udp;

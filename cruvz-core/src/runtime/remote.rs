@@ -183,7 +183,6 @@ impl<U: fmt::Display + Send + Sync + 'static> Job<U> {
         });
         self.state.send_replace(state);
     }
-
 }
 
 impl Job<Url> {

@@ -123,7 +123,9 @@ impl UdpSocket {
         if bytes.len() > segment && self.state.max_gso_segments() > 1 {
             match self.try_send(route, bytes, Some(segment)) {
                 Ok(()) => return 0,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return bytes.len().div_ceil(segment),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return bytes.len().div_ceil(segment);
+                }
                 // An interface that cannot cut runs says so here, and the state above remembers it.
                 Err(_) => {}
             }

@@ -169,7 +169,7 @@ pub struct Outcome {
     pub skipped: u64,
     pub sender: Stats,
     pub receiver: Stats,
-    /// From making a packet to delivering it.
+    /// From making a packet to delivering it, after the first second.
     pub least_delay: Duration,
     pub most_delay: Duration,
     /// Datagrams each way.
@@ -335,10 +335,14 @@ impl Pair {
     fn deliver(&mut self, index: u64) {
         assert!(index >= self.next_index, "{index} comes again or too late");
         self.next_index = index + 1;
-        let delay = self.now - self.origins[index as usize];
         self.outcome.delivered += 1;
-        self.outcome.least_delay = self.outcome.least_delay.min(delay);
-        self.outcome.most_delay = self.outcome.most_delay.max(delay);
+        let made = self.origins[index as usize];
+        // Before, the sender waited for the receiver.
+        if made >= START + S {
+            let delay = self.now - made;
+            self.outcome.least_delay = self.outcome.least_delay.min(delay);
+            self.outcome.most_delay = self.outcome.most_delay.max(delay);
+        }
     }
 
     fn next_event(&self) -> Duration {

@@ -19,7 +19,8 @@ pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
     let stream = context.hub.playable(&job.stream, PATIENCE).await?;
     let agreed = Agreed::with(&job).await?;
     let log = stream.wire(mpegts::TS)?;
-    let session = context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Push, Some(agreed.remote()))?;
+    let session =
+        context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Push, Some(agreed.remote()))?;
     let viewer = Viewer::new(context.srt.rings.of(&log), session);
     job.set(RemoteState::Running);
     Err(agreed.carry(Media::Out(Box::new(viewer))).await)

@@ -18,7 +18,8 @@ use crate::{
 pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
     let context = &job.context;
     let agreed = Agreed::with(&job).await?;
-    let session = context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Pull, Some(agreed.remote()))?;
+    let session =
+        context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Pull, Some(agreed.remote()))?;
     let publisher = context.hub.publish(Tracks::empty(), session)?;
     job.set(RemoteState::Running);
     Err(agreed.carry(Media::In(Box::new(Feed::new(publisher, Limits::default())))).await)

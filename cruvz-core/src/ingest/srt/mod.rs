@@ -296,5 +296,11 @@ impl Shard {
 
 /// Tells of a caller that was turned away before it had a session.
 fn refused(context: &Context, remote: SocketAddr, reason: &'static str, detail: String) {
-    context.gate.refused(Refusal { protocol: Protocol::Srt, remote: Some(remote), stream: None, reason, detail });
+    context.gate.refused(Refusal {
+        protocol: Protocol::Srt,
+        remote: Some(remote),
+        stream: None,
+        reason,
+        detail,
+    });
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{AckBody, Control, ControlPacket, Crypto, DataPacket, Established, KeyFlag, Packet};
+use super::{Ack, AckBody, Control, ControlPacket, Crypto, DataPacket, Established, KeyFlag, Packet};
 
 mod acks;
 mod buffer;
@@ -95,13 +95,26 @@ pub struct Connection {
     ack_ack: Option<u32>,
     /// What the peer's last key material is answered with.
     key_answer: Option<Bytes>,
-    /// When media may be sent.
-    ready: Duration,
+    /// How we know that the peer is ready for media.
+    opening: Option<Opening>,
     last_heard: Duration,
     last_sent: Duration,
     closed: Option<Closed>,
     unwanted: u64,
 }
+
+/// The time before the peer has shown that it is ready. It is asked by acknowledgements of the nothing that we have
+/// of it, which every peer answers, so that its answer also measures the round trip.
+#[derive(Clone, Copy, Debug)]
+struct Opening {
+    /// When not to wait any longer.
+    until: Duration,
+    /// The number of the last question, and when it was sent.
+    asked: Option<(u32, Duration)>,
+}
+
+/// The number of the first question. Those of true acknowledgements count from 1.
+const FIRST_QUESTION: u32 = 1 << 30;
 
 /// How far the end is.
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +141,7 @@ impl Connection {
             receiver: None,
             ack_ack: None,
             key_answer: None,
-            ready: now + config.start_delay,
+            opening: Some(Opening { until: now + config.start_patience, asked: None }),
             last_heard: now,
             last_sent: now,
             closed: None,
@@ -145,9 +158,27 @@ impl Connection {
             return;
         }
         self.last_heard = self.last_heard.max(now);
+        self.open(now, &packet);
         match packet {
             Packet::Data(packet) => self.data(now, packet),
             Packet::Control(packet) => self.control(now, packet),
+        }
+    }
+
+    /// The peer is ready when it sends anything that is not of the handshake.
+    fn open(&mut self, now: Duration, packet: &Packet) {
+        let body = match packet {
+            Packet::Control(packet) => Some(&packet.body),
+            Packet::Data(_) => None,
+        };
+        if matches!(body, Some(Control::Handshake(_))) {
+            return;
+        }
+        let asked = self.opening.take().and_then(|opening| opening.asked);
+        if let (Some((asked, at)), Some(Control::AckAck { number })) = (asked, body)
+            && asked == *number
+        {
+            self.rtt.sample(now.saturating_sub(at));
         }
     }
 
@@ -224,7 +255,12 @@ impl Connection {
     /// [`poll_timeout`](Self::poll_timeout) has come; a driver of many viewers does so once per gather.
     pub fn fill<L: PacketLog + ?Sized>(&mut self, now: Duration, log: &L, out: &mut Vec<u8>) -> Option<Run> {
         out.clear();
-        let ready = self.closed.is_none() && now >= self.ready;
+        let has_media = self.closed.is_none() && log.first() < log.end();
+        if has_media && self.write_question(now, out) {
+            self.last_sent = now;
+            return Some(Run { segment_size: out.len(), segments: 1 });
+        }
+        let ready = has_media && self.opening.is_none_or(|opening| now >= opening.until);
         let media = ready.then(|| self.write_media(now, log, out)).flatten();
         if let Some(mut run) = media {
             let even = out.len() == run.segments * run.segment_size;
@@ -243,6 +279,24 @@ impl Connection {
     /// Like [`fill`](Self::fill) for a connection that sends no media.
     pub fn poll_transmit(&mut self, now: Duration, out: &mut Vec<u8>) -> Option<Run> {
         self.fill(now, &(), out)
+    }
+
+    /// Asks whether the peer is ready, if it is time to.
+    fn write_question(&mut self, now: Duration, out: &mut Vec<u8>) -> bool {
+        let Some(opening) = self.opening.as_mut().filter(|opening| now < opening.until) else { return false };
+        let number = match opening.asked {
+            Some((_, at)) if now < at + self.config.gather => return false,
+            Some((number, _)) => number + 1,
+            None => FIRST_QUESTION,
+        };
+        opening.asked = Some((number, now));
+        let body = AckBody::Small {
+            rtt: self.rtt.smoothed(),
+            rtt_variance: self.rtt.variance(),
+            available_packets: self.config.receive_packets.try_into().unwrap_or(u32::MAX),
+        };
+        let next = self.established.receive_seq;
+        self.write(now, Some(Control::Ack(Ack { number, next, body })), out)
     }
 
     fn write_media<L: PacketLog + ?Sized>(
@@ -310,9 +364,11 @@ impl Connection {
         let answer = (self.ack_ack.is_some() || self.key_answer.is_some()).then_some(Duration::ZERO);
         let idle = self.last_heard + self.config.peer_idle;
         let keep_alive = self.last_sent + self.config.keep_alive;
-        let sending = self.sender.next_timeout(&self.rtt).map(|due| due.max(self.ready));
+        let asked = self.opening.and_then(|opening| opening.asked);
+        let question = asked.map(|(_, at)| at + self.config.gather);
+        let sending = self.sender.next_timeout(&self.rtt);
         let receiving = self.receiver.as_ref().and_then(|receiver| receiver.next_timeout(&self.rtt));
-        [answer, sending, receiving].into_iter().flatten().chain([idle, keep_alive]).min()
+        [answer, question, sending, receiving].into_iter().flatten().chain([idle, keep_alive]).min()
     }
 
     /// Does what time demands; what is to be sent or delivered for it comes out of [`fill`](Self::fill) and

@@ -183,7 +183,9 @@ impl FromStr for Url {
         }
         // Without a host it can only be a listener, as in other tools.
         let (host, port) = match address.strip_prefix(':') {
-            Some(_) => url::split_address(&format!("0.0.0.0{address}")).map(|(_, port)| (String::new(), port)),
+            Some(_) => {
+                url::split_address(&format!("0.0.0.0{address}")).map(|(_, port)| (String::new(), port))
+            }
             None => url::split_address(address).map(|(host, port)| (host.to_owned(), port)),
         }
         .map_err(|error| match error {
@@ -233,10 +235,11 @@ mod tests {
 
     #[test]
     fn urls_come_apart() {
-        let url: Url = "SRT://h:9?streamid=%23!::r=live/cam,m=publish&passphrase=0123456789&pbkeylen=32&latency=250\
+        let url: Url =
+            "SRT://h:9?streamid=%23!::r=live/cam,m=publish&passphrase=0123456789&pbkeylen=32&latency=250\
                         &maxbw=125000&pkt_size=1128&transtype=live&mode=caller"
-            .parse()
-            .unwrap();
+                .parse()
+                .unwrap();
         assert_eq!((url.host(), url.port(), url.mode()), ("h", 9, UrlMode::Caller));
         assert_eq!(url.stream_id(), "#!::r=live/cam,m=publish");
         assert_eq!((url.passphrase(), url.key_bytes()), (Some("0123456789"), Some(32)));

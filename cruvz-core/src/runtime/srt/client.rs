@@ -11,8 +11,8 @@ use super::link::{Link, Media, Over, Port};
 use crate::{
     Error, ErrorKind,
     protocol::srt::{
-        Answer, Caller, CallerConfig, CryptoChoice, Established, KeyLength, LinkConfig, Listener, Outcome, Packet,
-        Passphrase, Random, Reject, Request, SocketId, Url, UrlMode,
+        Answer, Caller, CallerConfig, CryptoChoice, Established, KeyLength, LinkConfig, Listener, Outcome,
+        Packet, Passphrase, Random, Reject, Request, SocketId, Url, UrlMode,
     },
     runtime::{
         random::random,
@@ -109,7 +109,8 @@ impl Agreed {
 fn link_config(job: &Job<Url>) -> Result<LinkConfig, Error> {
     let (url, mut config) = (&job.url, job.context.srt.link.clone());
     let passphrase = url.passphrase().map(Passphrase::new).transpose();
-    config.passphrase = passphrase.map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
+    config.passphrase =
+        passphrase.map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))?;
     if let Some(ms) = url.latency_ms() {
         config.receive_latency = Duration::from_millis(ms.into());
         config.send_latency = config.receive_latency;
@@ -234,7 +235,8 @@ fn admit(
 
 async fn resolve(url: &Url) -> Result<SocketAddr, Error> {
     let unknown = || Error::new(ErrorKind::Unavailable, format!("no address of {}", url.host()));
-    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((url.host(), url.port()))).await;
+    let found =
+        tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((url.host(), url.port()))).await;
     let mut found = found.map_err(|_| unknown())?.map_err(|error| unknown().with_source(error))?;
     found.next().ok_or_else(unknown)
 }

@@ -83,7 +83,13 @@ pub(crate) struct Link {
 pub(crate) struct Over(pub(crate) String);
 
 impl Link {
-    pub(crate) fn new(now: Duration, context: &Context, route: Route, established: Established, media: Media) -> Self {
+    pub(crate) fn new(
+        now: Duration,
+        context: &Context,
+        route: Route,
+        established: Established,
+        media: Media,
+    ) -> Self {
         let config = context.srt.connection(matches!(media, Media::In(_)));
         let latency = established.send_latency;
         let connection = Box::new(Connection::new(now, established, config));

@@ -64,5 +64,4 @@ impl Srt {
     pub(crate) fn connection(&self, receive: bool) -> Arc<ConnectionConfig> {
         Arc::clone(if receive { &self.receiving } else { &self.sending })
     }
-
 }

@@ -25,9 +25,9 @@ pub struct ConnectionConfig {
     /// How long the driver gathers packets before it sends; a packet is repeated once in this time at most, even if
     /// the round trip is shorter. Default 20 ms.
     pub gather: Duration,
-    /// Time between the handshake and the first media, as a caller that has our last handshake packet is not at
-    /// once ready for what comes right behind. Default 20 ms.
-    pub start_delay: Duration,
+    /// How long media waits for a sign that the peer is ready: it may not have our last handshake packet yet, and
+    /// what comes before is lost. It is asked at each `gather`, and answers within a round trip. Default 500 ms.
+    pub start_patience: Duration,
     /// The most segments of one send: the kernel takes 64 at most. Default 48: 64 KiB of full packets.
     pub run_segments: usize,
     /// Silence after which the peer is gone. Default 5 s, as in libsrt.
@@ -46,7 +46,7 @@ impl Default for ConnectionConfig {
             bandwidth: Bandwidth::default(),
             repeat_burst: 512,
             gather: Duration::from_millis(20),
-            start_delay: Duration::from_millis(20),
+            start_patience: Duration::from_millis(500),
             run_segments: 48,
             peer_idle: Duration::from_secs(5),
             keep_alive: Duration::from_secs(1),
@@ -62,7 +62,9 @@ pub enum Bandwidth {
     Unlimited,
     /// At most this many bytes per second (`maxbw`).
     Max(u64),
-    /// As fast as the input, and more by a share for what is repeated (`inputbw` and `oheadbw`).
+    /// As fast as the input, and more by a share for what is repeated (`inputbw` and `oheadbw`). It spreads key
+    /// frames, but not for longer than an eighth of the latency, and holds back nothing that is repeated: the time
+    /// would be missing for mending losses.
     Input {
         /// The input's bytes per second; `None` measures them.
         bytes_per_second: Option<u64>,

@@ -35,6 +35,11 @@ impl Pacer {
         }
     }
 
+    /// Whether the bandwidth is a limit. What follows the input only smooths: nothing waits for long.
+    pub(super) fn is_strict(&self) -> bool {
+        matches!(self.bandwidth, Bandwidth::Max(_))
+    }
+
     /// Whether a packet may go out at `now`.
     pub(super) fn allows(&mut self, now: Duration) -> bool {
         let Some(rate) = self.rate() else { return true };
@@ -46,8 +51,11 @@ impl Pacer {
 
     /// A packet has gone out. One may go that is larger than what was left; the next waits for it.
     pub(super) fn spend(&mut self, bytes: usize) {
-        if self.bandwidth != Bandwidth::Unlimited {
-            self.bytes -= bytes as f64;
+        match self.bandwidth {
+            Bandwidth::Unlimited => {}
+            Bandwidth::Max(_) => self.bytes -= bytes as f64,
+            // What went out unasked is not held against those behind it.
+            Bandwidth::Input { .. } => self.bytes = (self.bytes - bytes as f64).max(-LEAST_BURST),
         }
     }
 

@@ -66,9 +66,9 @@ impl LinkCapacity {
             0 => self.first = Some((position, now)),
             1 => {
                 let Some((first, at)) = self.first.take() else { return };
-                let micros = now.saturating_sub(at).as_micros() as u64;
-                // Two packets read in one go say nothing.
-                if first + 1 != position || micros == 0 || payload == 0 {
+                // Two packets read in one go were as close as can be told.
+                let micros = now.saturating_sub(at).as_micros().max(1) as u64;
+                if first + 1 != position || payload == 0 {
                     return;
                 }
                 let full = (micros * FULL / payload as u64).min(u64::from(u32::MAX));
@@ -144,7 +144,7 @@ mod tests {
         link.disturb();
         link.arrive(2 * MS, 17, 17, 1_316);
         link.arrive(3 * MS, 32, 32, 1_316);
-        link.arrive(3 * MS, 33, 33, 1_316);
+        link.arrive(3 * MS, 33, 33, 0);
         link.arrive(4 * MS, 48, 48, 1_316);
         link.arrive(9 * MS, 65, 65, 1_316);
         assert_eq!(link.packets_per_second(), 0);

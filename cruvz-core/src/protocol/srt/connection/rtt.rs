@@ -37,7 +37,7 @@ impl Rtt {
 
     /// Takes over what the peer has measured, unless it has measured nothing yet: it then says what both assume.
     pub(super) fn adopt(&mut self, smoothed: Duration, variance: Duration) {
-        if self.measured || (smoothed, variance) != (INITIAL, INITIAL_VARIANCE) {
+        if (smoothed, variance) != (INITIAL, INITIAL_VARIANCE) {
             (self.smoothed, self.variance) = (smoothed.min(LONGEST), variance.min(LONGEST));
             self.measured = true;
         }
@@ -78,6 +78,7 @@ mod tests {
         let mut rtt = Rtt::default();
         rtt.adopt(100 * MS, 50 * MS);
         rtt.sample(10 * MS);
+        rtt.adopt(100 * MS, 50 * MS);
         assert_eq!(rtt.smoothed(), 10 * MS);
         rtt.adopt(30 * MS, 3 * MS);
         assert_eq!((rtt.smoothed(), rtt.variance()), (30 * MS, 3 * MS));

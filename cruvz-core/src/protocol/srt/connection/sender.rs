@@ -24,6 +24,14 @@ const REPEAT_SLACK: Duration = Duration::from_millis(40);
 /// Media older than this is stamped with the time at which it is sent, or the receiver had no time to mend losses.
 const STAMP_LAG: Duration = Duration::from_millis(100);
 
+/// Packets older than that which may go out in one gather, at least, and the share of all that wait: a viewer who
+/// begins at a key frame some seconds ago gets these quickly, but not in one burst.
+const CATCH_UP_PACKETS: u64 = 64;
+const CATCH_UP_SHARE: u64 = 4;
+
+/// The share of the latency that a packet may wait for its turn at a bandwidth that only smooths.
+const PACING_SHARE: u32 = 8;
+
 /// The most stamps that are kept for packets on their way.
 const MAX_STAMPS: usize = 64;
 
@@ -70,6 +78,10 @@ pub(super) struct Sender {
     /// Positions that will not be sent again: from and to before.
     drops: VecDeque<(u64, u64)>,
     pacer: Pacer,
+    /// When catching up was last allowed some packets, and how many are left of them.
+    catch_up: (Duration, u64),
+    /// When what waits may go on, if it is held back.
+    held_until: Option<Duration>,
     /// When the peer last acknowledged anything, and how often we have repeated everything since.
     progress: Duration,
     timeouts: u32,
@@ -139,6 +151,8 @@ impl Sender {
             repeats: Repeats::new(config.repeat_burst),
             drops: VecDeque::new(),
             pacer: Pacer::new(config.bandwidth),
+            catch_up: (Duration::ZERO, 0),
+            held_until: None,
             progress: now,
             timeouts: 0,
             stats: SendStats::default(),
@@ -157,12 +171,17 @@ impl Sender {
         self.advance(now, log);
         let most = config.run_segments.clamp(1, MAX_SEGMENTS);
         let mut run = Run { segment_size: 0, segments: 0 };
-        while run.segments < most && self.pacer.allows(now) {
+        self.held_until = None;
+        while run.segments < most {
             let Some(candidate) = self.candidate(now, log, rtt, config) else { break };
             let Some((payload, origin)) = self.packet(log, candidate.position) else { break };
             let size = HEADER_LEN + payload.len() + self.overhead;
             let full = (run.segments + 1) * run.segment_size > MAX_RUN;
             if run.segments > 0 && (size > run.segment_size || full) {
+                break;
+            }
+            self.held_until = self.held_until(now, candidate, origin, log.end(), config);
+            if self.held_until.is_some() {
                 break;
             }
             if !candidate.repeated {
@@ -284,6 +303,34 @@ impl Sender {
     ) -> Option<(&'a [u8], Duration)> {
         let packet = self.stretch.as_ref()?.packet(log, position)?;
         Some(packet).filter(|(payload, _)| payload.len() <= self.payload_bytes)
+    }
+
+    /// Until when a packet has to wait, if it has.
+    fn held_until(
+        &mut self,
+        now: Duration,
+        candidate: Candidate,
+        origin: Duration,
+        end: u64,
+        config: &ConnectionConfig,
+    ) -> Option<Duration> {
+        let urgent = candidate.repeated || now >= origin + self.latency / PACING_SHARE;
+        if (self.pacer.is_strict() || !urgent) && !self.pacer.allows(now) {
+            return self.pacer.next().or(Some(now));
+        }
+        if candidate.repeated || now <= origin + STAMP_LAG {
+            return None;
+        }
+        // A little less than a gather, as a driver's ticks are not exact.
+        let next = self.catch_up.0 + config.gather * 3 / 4;
+        if now >= next {
+            let waiting = end.saturating_sub(self.index().unwrap_or(end));
+            self.catch_up = (now, CATCH_UP_PACKETS.max(waiting / CATCH_UP_SHARE));
+        } else if self.catch_up.1 == 0 {
+            return Some(next);
+        }
+        self.catch_up.1 -= 1;
+        None
     }
 
     /// What is done once for a packet, before it is first sent.
@@ -444,11 +491,11 @@ impl Sender {
     /// When something is to be done without a new packet in the log; zero for at once.
     pub(super) fn next_timeout(&self, rtt: &Rtt) -> Option<Duration> {
         let drop = (!self.drops.is_empty()).then_some(Duration::ZERO);
-        let sending = match (self.repeats.next(), self.pacer.next()) {
-            (Some(repeat), Some(paced)) => Some(repeat.max(paced)),
-            (repeat, paced) => repeat.or(paced),
+        let repeat = match self.held_until {
+            Some(held) if self.pacer.is_strict() => self.repeats.next().map(|due| due.max(held)),
+            _ => self.repeats.next(),
         };
-        [sending, drop, self.repeat_timeout(rtt)].into_iter().flatten().min()
+        [repeat, self.held_until, drop, self.repeat_timeout(rtt)].into_iter().flatten().min()
     }
 
     /// The position of a number that is near the next one; `None` if there is none.
