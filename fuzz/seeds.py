@@ -97,6 +97,9 @@ def seeds():
             datagram = bytes.fromhex(line[2:])
             yield "srt_packet", f"{path.stem}-{number}", datagram
             if datagram[:2] == b"\x80\0":
+                material = datagram.find(b"\x12\x20\x29")
+                if material > 0:
+                    yield "srt_handshake", f"{path.stem}-key-{number}", b"\3" + datagram[material:]
                 how = 0 if line[0] == "<" else 1 if "aes" in path.stem else 2
                 yield "srt_handshake", f"{path.stem}-{number}", bytes([how]) + datagram[16:]
     losses = struct.pack(">HHIIIIII", 0x8003, 0, 0, 7, 9, 5, 0xFFFFFFFE, 2)

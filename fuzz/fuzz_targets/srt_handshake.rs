@@ -1,14 +1,16 @@
 //! SRT handshakes, given to a listener and to a caller at each stage: replies are no longer than what they answer,
-//! a wrong cookie gets none, and what is accepted says so in a form that is read again.
+//! a wrong cookie gets none, and what is accepted says so in a form that is read again. And key material on a
+//! connection: nobody without the secret changes a key.
 #![no_main]
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use cruvz_core::protocol::srt::{
-    Answer, Caller, CallerConfig, Control, ControlPacket, Handshake, Ignored, LinkConfig, Listener, Packet,
-    Passphrase, Random, SocketId, Stage,
+    Answer, Caller, CallerConfig, Control, ControlPacket, Crypto, DataHeader, Handshake, Ignored, LinkConfig,
+    Listener, Outcome, Packet, Passphrase, Random, SocketId, Stage,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -84,6 +86,49 @@ fn call(body: &[u8], from: SocketAddr) {
     }
 }
 
+/// Both ends of an encrypted connection; making one for each input would take far longer than the rest.
+fn ends() -> (Crypto, Crypto) {
+    let from: SocketAddr = "192.0.2.1:4000".parse().expect("an address");
+    let config = CallerConfig { link: link(true), ..CallerConfig::default() };
+    let mut listener = Listener::new(Random::new([1; 32]));
+    let mut caller = Caller::new(NOW, config, from, ID, Random::new([2; 32]));
+    loop {
+        let asked = caller.poll_transmit(NOW).expect("an induction, then a conclusion");
+        let Ok(Packet::Control(asked)) = Packet::parse(asked) else { panic!("no handshake") };
+        let (ours, reply) = match listener.receive(NOW, from, &asked) {
+            Answer::Reply(reply) => (None, reply),
+            Answer::Request(request) => {
+                let (ours, reply) = request.accept(NOW, ID, &link(true)).expect("the same passphrase");
+                (ours.crypto, reply.to_bytes())
+            }
+            other => panic!("{other:?}"),
+        };
+        let Ok(Packet::Control(reply)) = Packet::parse(reply) else { panic!("no handshake") };
+        if let Some(Outcome::Established(theirs)) = caller.receive(NOW, &reply) {
+            return (ours.expect("keys"), theirs.crypto.expect("keys"));
+        }
+    }
+}
+
+thread_local! {
+    static ENDS: RefCell<(Crypto, Crypto)> = RefCell::new(ends());
+}
+
+/// Gives `body` as key material to one end, and sees that it still reads the other.
+fn renew(body: &[u8]) {
+    ENDS.with_borrow_mut(|(ours, theirs)| {
+        let body = Bytes::copy_from_slice(body);
+        let answer = ours.receive_request(&body);
+        assert!(answer.len() == 4 || answer == body && body.len() == 56);
+        ours.receive_response(&body);
+        let _ = ours.open(&DataHeader::default(), body);
+        let mut datagram = Vec::new();
+        theirs.seal(DataHeader { retransmitted: true, ..DataHeader::default() }, b"text", &mut datagram);
+        let Ok(Packet::Data(packet)) = Packet::parse(datagram.into()) else { panic!("no data packet") };
+        assert_eq!(ours.open(&packet.header, packet.payload).expect("the same keys"), b"text"[..]);
+    });
+}
+
 fuzz_target!(|data: &[u8]| {
     let [how, body @ ..] = data else { return };
     let from: SocketAddr = "192.0.2.1:4000".parse().expect("an address");
@@ -95,8 +140,9 @@ fuzz_target!(|data: &[u8]| {
     }
     match how % 4 {
         0 => call(body, from),
-        // A wrong passphrase costs a millisecond, so it is tried less often.
+        // A wrong passphrase costs a millisecond.
         1 => listen(body, true, from),
-        _ => listen(body, false, from),
+        2 => listen(body, false, from),
+        _ => renew(body),
     }
 });
