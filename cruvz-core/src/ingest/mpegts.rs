@@ -42,6 +42,7 @@ impl Feed {
     }
 
     fn drain(&mut self) -> Result<(), Error> {
+        self.publisher.session().set_continuity_errors(self.demuxer.counters().continuity_errors);
         let dropped = self.demuxer.counters().dropped();
         for _ in self.dropped..dropped {
             self.publisher.dropped();

@@ -114,6 +114,8 @@ pub(crate) struct Counters {
     pub(crate) dropped_frames: AtomicU64,
     /// How often a viewer jumped ahead to a keyframe.
     pub(crate) skips: AtomicU32,
+    /// Where packets of a publisher's transport stream are missing.
+    pub(crate) continuity_errors: AtomicU64,
     pub(crate) srt: Mutex<Option<SrtStats>>,
 }
 
@@ -172,6 +174,10 @@ impl Session {
         *self.counters.srt.lock() = Some(stats);
     }
 
+    pub(crate) fn set_continuity_errors(&self, count: u64) {
+        self.counters.continuity_errors.store(count, Relaxed);
+    }
+
     pub(crate) fn skipped(&self, frames: u64) -> u32 {
         self.counters.dropped_frames.fetch_add(frames, Relaxed);
         self.counters.skips.fetch_add(1, Relaxed) + 1
@@ -202,6 +208,8 @@ pub struct SessionInfo {
     pub dropped_frames: u64,
     /// How often a viewer jumped ahead to a keyframe.
     pub skips: u32,
+    /// How often packets were missing in a publisher's MPEG transport stream, by its continuity counters.
+    pub continuity_errors: u64,
     /// What is known of the network, over SRT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srt: Option<SrtStats>,
