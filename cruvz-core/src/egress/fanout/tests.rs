@@ -206,6 +206,22 @@ async fn a_viewer_gets_everything_from_the_newest_keyframe_on() {
 }
 
 #[tokio::test]
+async fn a_stream_is_watched_while_it_has_a_viewer_or_a_reader() {
+    let mut stage = Stage::new(100, |_| {}).await;
+    let stream = stage.publisher.stream().clone();
+    assert!(!stream.is_watched());
+    stage.write(1);
+    let client = stage.viewer().await;
+    assert!(stream.is_watched());
+    drop(client);
+    until(|| !stream.is_watched()).await;
+    let reader = stage.engine.subscribe(stream.name().clone()).await.unwrap();
+    assert!(stream.is_watched());
+    drop(reader);
+    assert!(!stream.is_watched());
+}
+
+#[tokio::test]
 async fn many_viewers_get_the_same_and_gathering_loses_nothing() {
     for gather_ms in [0, 30] {
         let mut stage = Stage::new(1_000, |config| config.egress.gather_ms = gather_ms).await;
