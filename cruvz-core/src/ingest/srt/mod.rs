@@ -283,7 +283,7 @@ impl Shard {
         }
         let Self { guests, port, callers, viewers, .. } = self;
         guests.retain(|_, Guest { caller, link, .. }| {
-            let due = if link.is_viewer() { flush } else { link.is_due(now) };
+            let due = if link.is_viewer() { flush || link.lacks() } else { link.is_due(now) };
             let goes_on = (!due || link.serve(now, port).is_ok()) && (!care || link.care(now, port).is_ok());
             if !goes_on {
                 callers.remove(caller);

@@ -8,7 +8,7 @@ use crate::{
     analytics::srt::SrtStats,
     egress::srt::Viewer,
     ingest::mpegts::Feed,
-    protocol::srt::{CloseReason, Connection, Established, Event, Packet, Run},
+    protocol::srt::{CloseReason, Connection, Control, Established, Event, Packet, Run},
     runtime::{
         context::Context,
         udp::{Route, UdpSocket},
@@ -76,6 +76,8 @@ pub(crate) struct Link {
     pub(crate) media: Media,
     /// Something came since its last turn.
     touched: bool,
+    /// It lacks packets, and every moment counts.
+    lacks: bool,
 }
 
 /// A link is over, and this is why.
@@ -93,7 +95,7 @@ impl Link {
         let config = context.srt.connection(matches!(media, Media::In(_)));
         let latency = established.send_latency;
         let connection = Box::new(Connection::new(now, established, config));
-        Self { route, connection, latency, media, touched: true }
+        Self { route, connection, latency, media, touched: true, lacks: false }
     }
 
     pub(crate) fn is_viewer(&self) -> bool {
@@ -110,10 +112,17 @@ impl Link {
         self.touched || self.deadline().is_some_and(|deadline| deadline <= now)
     }
 
+    /// Whether its peer lacks packets that it may have at once.
+    pub(crate) fn lacks(&self) -> bool {
+        self.lacks
+    }
+
     /// Takes a datagram of its peer.
     pub(crate) fn take(&mut self, now: Duration, datagram: Bytes) {
         // What is no packet counts for nothing, as if it had been lost.
         if let Ok(packet) = Packet::parse(datagram) {
+            self.lacks |=
+                matches!(&packet, Packet::Control(control) if matches!(control.body, Control::Nak(_)));
             self.connection.receive(now, packet);
             self.touched = true;
         }
@@ -124,7 +133,7 @@ impl Link {
     /// # Errors
     /// When it is over; the peer has been told.
     pub(crate) fn serve(&mut self, now: Duration, port: &mut Port) -> Result<(), Over> {
-        self.touched = false;
+        (self.touched, self.lacks) = (false, false);
         self.connection.handle_timeout(now);
         let over = self.events(now);
         if let Media::In(feed) = &self.media {
