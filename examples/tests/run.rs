@@ -13,7 +13,7 @@ const ANY: &str = "127.0.0.1:0";
 fn an_example_fits_on_a_page() {
     let files = std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap().map(|file| file.unwrap().path());
     let examples: Vec<_> = files.filter(|path| path.extension().is_some_and(|ext| ext == "rs")).collect();
-    assert!(examples.len() >= 6, "{examples:?}");
+    assert!(examples.len() >= 7, "{examples:?}");
     for path in examples {
         let lines = std::fs::read_to_string(&path).unwrap().lines().count();
         assert!(lines <= 80, "{}: {lines} lines", path.display());
@@ -120,6 +120,28 @@ async fn auth_hook_lets_in_the_right_key_only_and_waits_for_nobody() {
     assert_eq!(example.after("let in: ").await, "play live/cam");
     drop(publisher);
     assert!(example.after("left: ").await.contains("live/cam"));
+}
+
+#[tokio::test]
+async fn srt_relay_takes_rtmp_and_gives_srt_to_players_and_targets() {
+    let target = Engine::builder().srt(ANY).start().await.unwrap();
+    let to = format!("srt://{}?streamid=publish:live/copy", target.local_addr(Protocol::Srt).unwrap());
+    let mut example = Program::example("srt-relay", &[ANY, ANY, &to]);
+    let rtmp = example.after("publish to ").await;
+    let ingest = example.after("or to ").await;
+    let watch = example.after("watch at ").await;
+    assert!(ingest.starts_with("srt://127.0.0.1:") && ingest.ends_with("?streamid=publish:live/cam"), "{ingest}");
+    let _publisher = publish(&rtmp);
+    example.after("opened: push live/cam over srt").await;
+    decode(&watch, 50).await;
+    let network = example.after("network: p").await;
+    assert!(network.contains("of live/cam") && network.contains("0 given up"), "{network}");
+
+    let mut subscriber = target.subscribe("live/copy".parse().unwrap()).await.unwrap();
+    for _ in 0..30 {
+        within("a frame at the target", subscriber.next()).await.unwrap();
+    }
+    assert_eq!(subscriber.tracks().iter().count(), 2);
 }
 
 #[tokio::test]
