@@ -18,7 +18,7 @@ use crate::{
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::hls::Hls,
-    protocol::{rtmp, srt},
+    protocol::{rtmp, srt, udp},
     runtime::{
         clock::Clock,
         context::Context,
@@ -220,19 +220,27 @@ impl Engine {
         Ok(match RemoteUrl::parse(url)? {
             RemoteUrl::Rtmp(url) => Job::start(context, name, url, role, egress::push::rtmp::attempt),
             RemoteUrl::Srt(url) => Job::start(context, name, url, role, egress::push::srt::attempt),
+            RemoteUrl::Udp(_) => {
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "nothing is sent over bare UDP, only taken in",
+                ));
+            }
         })
     }
 
     /// Brings a stream of another server here, `rtmp://`, `rtmps://` or `srt://`, again and again until it is stopped. With
-    /// `srt://:9000?mode=listener` it waits for somebody to call.
+    /// `srt://:9000?mode=listener` it waits for somebody to call, with `udp://0.0.0.0:5000` for MPEG-TS in datagrams (see
+    /// [`udp::Url`]).
     ///
     /// # Errors
-    /// `InvalidArgument` for a URL that is none of RTMP or SRT.
+    /// `InvalidArgument` for a URL that is none of RTMP, SRT or UDP.
     pub fn pull(&self, name: StreamName, url: &str) -> Result<Remote> {
         let (context, role) = (&self.0.context, Role::Pull);
         Ok(match RemoteUrl::parse(url)? {
             RemoteUrl::Rtmp(url) => Job::start(context, name, url, role, ingest::pull::rtmp::attempt),
             RemoteUrl::Srt(url) => Job::start(context, name, url, role, ingest::pull::srt::attempt),
+            RemoteUrl::Udp(url) => Job::start(context, name, url, role, ingest::pull::udp::attempt),
         })
     }
 
@@ -427,15 +435,17 @@ impl Context {
 enum RemoteUrl {
     Rtmp(rtmp::Url),
     Srt(srt::Url),
+    Udp(udp::Url),
 }
 
 impl RemoteUrl {
     fn parse(url: &str) -> Result<Self> {
         let no = |what| Error::new(ErrorKind::InvalidArgument, what);
-        let is_srt = url.trim_start().get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("srt:"));
-        match is_srt {
-            true => url.parse().map(Self::Srt).map_err(|error| no("no SRT URL").with_source(error)),
-            false => url.parse().map(Self::Rtmp).map_err(|error| no("no RTMP URL").with_source(error)),
+        let scheme = url.trim_start().split(':').next().unwrap_or_default().to_ascii_lowercase();
+        match &scheme[..] {
+            "srt" => url.parse().map(Self::Srt).map_err(|error| no("no SRT URL").with_source(error)),
+            "udp" => url.parse().map(Self::Udp).map_err(|error| no("no UDP URL").with_source(error)),
+            _ => url.parse().map(Self::Rtmp).map_err(|error| no("no RTMP URL").with_source(error)),
         }
     }
 }

@@ -4,7 +4,9 @@
 
 mod live;
 
-use cruvz_core::{Engine, ErrorKind, Event, Events, FlvRequest, FlvViewer, Role, config::Overflow};
+use cruvz_core::{
+    Engine, ErrorKind, Event, Events, LiveFormat, LiveRequest, LiveViewer, Role, config::Overflow,
+};
 use cruvz_media::container::flv::file::{Limits, Reader};
 use live::{KEYFRAME_EVERY, Stage, engine, name, number_in, read_to_end, soon};
 use tokio::{
@@ -14,10 +16,11 @@ use tokio::{
 
 const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
 
-async fn open(engine: &Engine, websocket: bool) -> FlvViewer {
+async fn open(engine: &Engine, websocket: bool) -> LiveViewer {
     let (stream, remote) = (name("live/cam"), "192.0.2.1:5000".parse().unwrap());
-    let request = FlvRequest { stream, query: String::new(), remote, websocket };
-    soon(engine.flv().open(request)).await.unwrap()
+    let format = if websocket { LiveFormat::FlvWebSocket } else { LiveFormat::Flv };
+    let request = LiveRequest { stream, query: String::new(), remote, format };
+    soon(engine.live().open(request)).await.unwrap()
 }
 
 /// Hands a socket over; the viewer's end of it.

@@ -3,7 +3,6 @@
 pub mod file;
 pub(crate) mod flv;
 pub(crate) mod lobby;
-#[allow(dead_code, reason = "the drivers that use it follow")]
 pub(crate) mod mpegts;
 pub(crate) mod pull;
 pub(crate) mod rounds;

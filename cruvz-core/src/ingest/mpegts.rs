@@ -5,7 +5,7 @@ use cruvz_media::{
     time::ExactAudio,
 };
 
-use crate::{Error, Publisher};
+use crate::{Error, Publisher, analytics::mpegts::MpegTsStats};
 
 /// A publisher and what turns its packets into frames with exact times.
 #[derive(Debug)]
@@ -13,13 +13,20 @@ pub(crate) struct Feed {
     pub(crate) publisher: Publisher,
     demuxer: Demuxer,
     exact: ExactAudio,
-    /// Access units that could not be used, as far as they were counted.
-    dropped: u64,
+    /// What was wrong, as far as the session was told.
+    told: MpegTsStats,
 }
 
 impl Feed {
     pub(crate) fn new(publisher: Publisher, limits: Limits) -> Self {
-        Self { publisher, demuxer: Demuxer::new(limits), exact: ExactAudio::default(), dropped: 0 }
+        Self::with(publisher, Demuxer::new(limits))
+    }
+
+    /// For a demuxer that is set up already.
+    pub(crate) fn with(publisher: Publisher, demuxer: Demuxer) -> Self {
+        let told = MpegTsStats::default();
+        publisher.session().set_mpegts(told);
+        Self { publisher, demuxer, exact: ExactAudio::default(), told }
     }
 
     /// Takes the next bytes; readers learn of their frames at the publisher's next flush. What cannot be used is counted
@@ -42,12 +49,14 @@ impl Feed {
     }
 
     fn drain(&mut self) -> Result<(), Error> {
-        self.publisher.session().set_continuity_errors(self.demuxer.counters().continuity_errors);
-        let dropped = self.demuxer.counters().dropped();
-        for _ in self.dropped..dropped {
-            self.publisher.dropped();
+        let stats = MpegTsStats::of(&self.demuxer.counters());
+        if stats != self.told {
+            for _ in self.told.dropped_units..stats.dropped_units {
+                self.publisher.dropped();
+            }
+            self.publisher.session().set_mpegts(stats);
+            self.told = stats;
         }
-        self.dropped = dropped;
         while let Some(event) = self.demuxer.next_event() {
             match event {
                 Event::Tracks(tracks) => self.publisher.set_tracks(self.exact.tracks(&tracks)),

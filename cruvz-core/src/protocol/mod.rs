@@ -6,6 +6,7 @@
 mod params;
 pub mod rtmp;
 pub mod srt;
+pub mod udp;
 mod url;
 
 pub use params::Params;

@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
@@ -78,6 +78,14 @@ impl UdpSocket {
         let state = UdpSocketState::new((&io).into())?;
         let local = io.local_addr()?;
         Ok(Self { io, state, local })
+    }
+
+    /// Takes part in a multicast group, on the interface that the system chooses.
+    pub(crate) fn join(&self, group: IpAddr) -> io::Result<()> {
+        match group {
+            IpAddr::V4(group) => self.io.join_multicast_v4(group, Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(group) => self.io.join_multicast_v6(&group, 0),
+        }
     }
 
     /// Where it is bound.

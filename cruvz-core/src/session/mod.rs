@@ -20,7 +20,10 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 pub(crate) use self::registry::OpenSession;
-use crate::{StreamName, analytics::srt::SrtStats};
+use crate::{
+    StreamName,
+    analytics::{mpegts::MpegTsStats, srt::SrtStats},
+};
 
 /// How a peer is connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -43,6 +46,8 @@ pub enum Protocol {
     Rtmps,
     /// SRT.
     Srt,
+    /// MPEG-TS in bare datagrams.
+    Udp,
     /// FLV over WebSocket.
     WsFlv,
 }
@@ -59,6 +64,7 @@ impl Protocol {
             Self::Rtmp => "rtmp",
             Self::Rtmps => "rtmps",
             Self::Srt => "srt",
+            Self::Udp => "udp",
             Self::WsFlv => "ws_flv",
         }
     }
@@ -114,9 +120,8 @@ pub(crate) struct Counters {
     pub(crate) dropped_frames: AtomicU64,
     /// How often a viewer jumped ahead to a keyframe.
     pub(crate) skips: AtomicU32,
-    /// Where packets of a publisher's transport stream are missing.
-    pub(crate) continuity_errors: AtomicU64,
     pub(crate) srt: Mutex<Option<SrtStats>>,
+    pub(crate) mpegts: Mutex<Option<MpegTsStats>>,
 }
 
 /// A session as its connection holds it.
@@ -170,12 +175,12 @@ impl Session {
         self.counters.frames.fetch_add(frames, Relaxed);
     }
 
-    pub(crate) fn set_srt(&self, stats: SrtStats) {
-        *self.counters.srt.lock() = Some(stats);
+    pub(crate) fn set_mpegts(&self, stats: MpegTsStats) {
+        *self.counters.mpegts.lock() = Some(stats);
     }
 
-    pub(crate) fn set_continuity_errors(&self, count: u64) {
-        self.counters.continuity_errors.store(count, Relaxed);
+    pub(crate) fn set_srt(&self, stats: SrtStats) {
+        *self.counters.srt.lock() = Some(stats);
     }
 
     pub(crate) fn skipped(&self, frames: u64) -> u32 {
@@ -208,9 +213,10 @@ pub struct SessionInfo {
     pub dropped_frames: u64,
     /// How often a viewer jumped ahead to a keyframe.
     pub skips: u32,
-    /// How often packets were missing in a publisher's MPEG transport stream, by its continuity counters.
-    pub continuity_errors: u64,
     /// What is known of the network, over SRT.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srt: Option<SrtStats>,
+    /// What a publisher's transport stream suffered on its way, where it brings one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mpegts: Option<MpegTsStats>,
 }

@@ -193,8 +193,8 @@ impl Session {
             frames: self.counters.frames.load(Relaxed),
             dropped_frames: self.counters.dropped_frames.load(Relaxed),
             skips: self.counters.skips.load(Relaxed),
-            continuity_errors: self.counters.continuity_errors.load(Relaxed),
             srt: *self.counters.srt.lock(),
+            mpegts: *self.counters.mpegts.lock(),
         }
     }
 }

@@ -3,11 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    Error,
-    aac::AudioSpecificConfig,
-    bits::{BitReader, BitWriter},
-};
+use super::{Error, aac::AudioSpecificConfig, bits::BitReader};
 
 /// Bytes before the element: the sync word and its length.
 pub const HEADER_BYTES: usize = 3;
@@ -164,10 +160,10 @@ fn read_value(bits: &mut BitReader<'_>) -> Result<u32, Error> {
 /// A LOAS frame of version 0 with one access unit, and with `config` where there is one: for tests of what reads them.
 #[cfg(test)]
 pub(crate) fn frame(config: Option<&AudioSpecificConfig>, access_unit: &[u8]) -> Vec<u8> {
-    let mut bits = BitWriter::default();
+    let mut bits = super::bits::BitWriter::default();
     bits.write(1, u32::from(config.is_none()));
     if let Some(config) = config {
-        bits.write(1 + 1 + 6 + 4 + 3, 0b01_0000_0000_0000_0);
+        bits.write(1 + 1 + 6 + 4 + 3, 0b010_0000_0000_0000);
         let record = config.to_bytes().unwrap();
         // 16 bits of AAC-LC: type, rate, channels, three flags.
         bits.write(16, u32::from(u16::from_be_bytes([record[0], record[1]])));
