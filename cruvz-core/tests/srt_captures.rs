@@ -10,6 +10,8 @@ use cruvz_core::protocol::srt::{
     Answer, Cipher, Control, ControlPacket, DataPacket, Established, Extension, Flags, Handshake, KeyLength,
     LinkConfig, Listener, Packet, Passphrase, Random, Reject, Request, SocketId, Stage, Version,
 };
+use proptest::prelude::*;
+use proptest::sample::Index;
 
 const FFMPEG5_PLAIN: &str = include_str!("fixtures/srt/ffmpeg5_plain.txt");
 const FFMPEG5_AES256: &str = include_str!("fixtures/srt/ffmpeg5_aes256.txt");
@@ -144,4 +146,90 @@ fn a_caller_with_a_packet_filter_is_refused() {
     assert!(matches!(ask(FILTER), Answer::Refused { reason: Reject::FILTER, .. }));
     let libsrt = handshake(&said(FILTER, '<')[1]);
     assert!(libsrt.extensions.iter().any(|extension| matches!(extension, Extension::Filter(_))));
+}
+
+/// One way to damage a datagram.
+#[derive(Clone, Debug)]
+enum Damage {
+    Set(Index, u8),
+    Flip(Index, u8),
+    Cut(Index),
+    Insert(Index, Vec<u8>),
+    /// Sixteen bits, where a length may stand.
+    Length(Index, u16),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        (any::<Index>(), any::<u8>()).prop_map(|(at, value)| Damage::Set(at, value)),
+        (any::<Index>(), 0u8..8).prop_map(|(at, bit)| Damage::Flip(at, bit)),
+        any::<Index>().prop_map(Damage::Cut),
+        (any::<Index>(), prop::collection::vec(any::<u8>(), 1..20))
+            .prop_map(|(at, new)| Damage::Insert(at, new)),
+        (any::<Index>(), prop_oneof![0u16..40, Just(0xffff)])
+            .prop_map(|(at, value)| Damage::Length(at, value)),
+    ]
+}
+
+fn damaged(mut bytes: Vec<u8>, damages: &[Damage]) -> Bytes {
+    for damage in damages {
+        let place = |at: &Index| at.index(bytes.len() + 1).min(bytes.len());
+        match damage {
+            Damage::Cut(at) => bytes.truncate(place(at)),
+            Damage::Insert(at, new) => drop(bytes.splice(place(at)..place(at), new.iter().copied())),
+            Damage::Set(at, value) => {
+                let at = place(at);
+                bytes[at..].iter_mut().take(1).for_each(|byte| *byte = *value);
+            }
+            Damage::Flip(at, bit) => {
+                let at = place(at);
+                bytes[at..].iter_mut().take(1).for_each(|byte| *byte ^= 1 << bit);
+            }
+            Damage::Length(at, value) => {
+                let at = place(at) / 2 * 2;
+                bytes[at..].iter_mut().zip(value.to_be_bytes()).for_each(|(byte, new)| *byte = new);
+            }
+        }
+    }
+    bytes.into()
+}
+
+proptest! {
+    #[test]
+    fn damaged_datagrams_are_read_or_refused(
+        which in any::<Index>(),
+        damages in prop::collection::vec(damage(), 1..5),
+    ) {
+        let all: Vec<Bytes> = ALL.iter().flat_map(|text| [said(text, '>'), said(text, '<')].concat()).collect();
+        let datagram = damaged(all[which.index(all.len())].to_vec(), &damages);
+        let Ok(packet) = Packet::parse(datagram) else { return Ok(()) };
+        prop_assert_eq!(Packet::parse(packet.to_bytes()), Ok(packet));
+    }
+
+    #[test]
+    fn damaged_conclusions_get_an_answer(
+        which in any::<Index>(),
+        damages in prop::collection::vec(damage(), 1..5),
+    ) {
+        let from: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        let mut listener = Listener::new(Random::new([1; 32]));
+        let sent = said(ALL[which.index(ALL.len())], '>');
+        let Answer::Reply(reply) = listener.receive(Duration::ZERO, from, &control(&sent[0])) else {
+            panic!("no cookie")
+        };
+        let packet = control(&sent[1]);
+        let Control::Handshake(body) = packet.body else { panic!("no handshake") };
+        // What is behind the head is damaged; the head is one with a good cookie.
+        let mut damaged = damaged(body[48..].to_vec(), &damages).to_vec();
+        let head = Handshake { cookie: handshake(&reply).cookie, extensions: Vec::new(), ..handshake(&sent[1]) };
+        damaged.splice(..0, head.to_bytes());
+        let body = Control::Handshake(damaged.into());
+        match listener.receive(Duration::ZERO, from, &ControlPacket { body, ..packet }) {
+            Answer::Request(request) => prop_assert_eq!(request.peer_id(), head.socket_id),
+            Answer::Refused { reply, reason } => {
+                prop_assert_eq!((reply.len(), handshake(&reply).stage), (64, Stage::Reject(reason)));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
