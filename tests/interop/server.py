@@ -136,6 +136,7 @@ class Server:
             "RTMPS": f"rtmps://127.0.0.1:{self.rtmps}/{name}",
             "FLV": f"http://127.0.0.1:{self.http}/flv/{name}.flv",
             "SRT": self.srt_url(name),
+            "TS": f"http://127.0.0.1:{self.http}/ts/{name}.ts",
             "HLS": f"http://127.0.0.1:{self.http}/hls/{name}/index.m3u8",
         }
 

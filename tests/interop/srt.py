@@ -1,4 +1,4 @@
-"""ffmpeg publishes and plays by SRT, across every protocol: each picture comes out as it went in, and no packet is missing."""
+"""ffmpeg publishes and plays by SRT, and plays MPEG-TS over HTTP, across every protocol: each picture comes out as it went in, and no packet is missing."""
 
 import subprocess
 from contextlib import ExitStack
@@ -97,11 +97,13 @@ def register(program, name, publish_by, play_by, note="", **settings):
 
 
 for program in (FFMPEG, FFMPEG9):
-    for publish_by, play_by in (("SRT", "RTMP"), ("SRT", "FLV"), ("SRT", "HLS"), ("SRT", "SRT"), ("RTMP", "SRT")):
+    for publish_by, play_by in (("SRT", "RTMP"), ("SRT", "FLV"), ("SRT", "HLS"), ("SRT", "SRT"), ("RTMP", "SRT"), ("RTMP", "TS"), ("SRT", "TS")):
         register(program, "h264-aac", publish_by, play_by)
 register(FFMPEG, "h264-bframes-aac", "SRT", "SRT")
 register(FFMPEG9, "hevc-aac", "SRT", "RTMP")
 register(FFMPEG9, "hevc-aac", "RTMP", "SRT")
+register(FFMPEG, "h264-bframes-aac", "RTMP", "TS")
+register(FFMPEG9, "hevc-aac", "RTMP", "TS")
 for key_bytes in (16, 32):
     encrypted = {"config": f'[engine.srt]\npassphrase = "{PASSPHRASE}"\n',
                  "options": f"&passphrase={PASSPHRASE}&pbkeylen={key_bytes}"}
