@@ -3,7 +3,7 @@
 //! It asks for a cookie, returns it with all that it wants, and is connected when the answer comes. Both packets are
 //! sent again until they are answered.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! What the handshake agreed on.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Crypto, Flags, Seq, SocketId, Version};

@@ -1,7 +1,7 @@
 //! The handshake packet (§3.2.1).
 
+use core::net::IpAddr;
 use std::fmt;
-use std::net::IpAddr;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 

@@ -4,7 +4,7 @@
 //! in a reply no longer than the request. Only who returns it, and so can be reached at that address, becomes a
 //! [`Request`]; whether that becomes a connection is up to whoever holds the listener.
 
-use std::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;

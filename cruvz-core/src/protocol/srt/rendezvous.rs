@@ -3,7 +3,7 @@
 //! Both wave until they hear from each other. Whose cookie is the larger one becomes the initiator and goes on as
 //! a caller does behind the cookie; the other one answers as a listener does, until it knows that the answer came.
 
-use std::net::SocketAddr;
+use core::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
