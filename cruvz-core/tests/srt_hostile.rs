@@ -73,18 +73,18 @@ fn reports_that_claim_everything_at_most_double_the_traffic() {
     let (mut connection, log, mut now) = viewer(1_000);
     let everything = vec![range(0, 999); 368];
     let mut repeated = 0;
-    for _ in 0..10 {
-        now += 30 * MS;
+    for _ in 0..15 {
+        now += 20 * MS;
         for _ in 0..100 {
             connection.receive(now, control(Control::Nak(everything.clone())));
         }
         let once = media(&sent(&mut connection, now, &log));
-        assert!(once <= 512, "{once} at once");
+        assert!(once <= 48, "{once} at once");
         repeated += once;
     }
     // What the sent packets earned is bounded, too.
     assert_eq!(repeated, 512);
-    assert_eq!(connection.stats().sent.naks, 1_000);
+    assert_eq!(connection.stats().sent.naks, 1_500);
 }
 
 #[test]
@@ -306,6 +306,8 @@ fn any_packet() -> impl Strategy<Value = Packet> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn any_packets_at_any_time_are_survived(
         packets in prop::collection::vec((any_packet(), 0u32..200), 1..120),

@@ -84,6 +84,8 @@ pub struct Tally {
 pub struct Network {
     conditions: Conditions,
     random: Random,
+    /// Draws the spells, so that they come at the same times whatever is sent.
+    spells: Random,
     /// Whether the spell that lasts until `spell_ends` is bad.
     bad: bool,
     spell_ends: Duration,
@@ -101,6 +103,7 @@ impl Network {
         Self {
             conditions,
             random: Random::new(seed),
+            spells: Random::new(!seed),
             // The first look at the clock ends this spell of no length and begins a good one.
             bad: true,
             spell_ends: Duration::ZERO,
@@ -164,7 +167,7 @@ impl Network {
             self.bad = !self.bad;
             let span = if self.bad { bursts.bad } else { bursts.good };
             // A spell of no length would never bring the clock forward.
-            self.spell_ends += span.draw(&mut self.random).max(Duration::from_nanos(1));
+            self.spell_ends += span.draw(&mut self.spells).max(Duration::from_nanos(1));
         }
         by_chance || self.bad && self.random.chance(bursts.loss)
     }
@@ -277,6 +280,21 @@ mod tests {
         let mut network = Network::new(Conditions { bursts: Some(bursts), ..Conditions::default() }, 5);
         let lost = lost(&send(&mut network, 100_000));
         assert!((8_500..11_500).contains(&lost), "{lost} of 100,000 lost where a tenth of the time is bad");
+    }
+
+    #[test]
+    fn spells_do_not_depend_on_what_is_sent() {
+        let bursts = Bursts { good: Span::Mean(90 * MS), bad: Span::Mean(10 * MS), loss: 1.0 };
+        let conditions = Conditions { bursts: Some(bursts), jitter: MS, ..Conditions::default() };
+        let mut sparse = Network::new(conditions.clone(), 5);
+        let mut dense = Network::new(conditions, 5);
+        for at in (0..2_000).map(|at| at * MS) {
+            let lost = dense.transfer(at, 1).next().is_none();
+            dense.transfer(at, 1);
+            if at.as_millis() % 7 == 0 {
+                assert_eq!(sparse.transfer(at, 1).next().is_none(), lost);
+            }
+        }
     }
 
     #[test]

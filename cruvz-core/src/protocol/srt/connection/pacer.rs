@@ -30,9 +30,12 @@ impl Pacer {
 
     /// A packet was made at `origin`; it counts as input once.
     pub(super) fn input(&mut self, origin: Duration, bytes: usize) {
-        if let Bandwidth::Input { bytes_per_second: None, .. } = self.bandwidth {
-            self.input.count(origin, bytes);
-        }
+        self.input.count(origin, bytes);
+    }
+
+    /// What the input makes; 0 until known.
+    pub(super) fn input_packets_per_second(&self) -> u64 {
+        self.input.packets_per_second()
     }
 
     /// Whether the bandwidth is a limit. What follows the input only smooths: nothing waits for long.

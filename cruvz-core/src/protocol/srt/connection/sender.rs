@@ -21,19 +21,23 @@ const MIN_TOO_LATE: Duration = Duration::from_secs(1);
 /// How much later than its time a packet is still repeated: the peer's clock began when our handshake arrived.
 const REPEAT_SLACK: Duration = Duration::from_millis(40);
 
-/// Media older than this is stamped with the time at which it is sent, or the receiver had no time to mend losses.
-const STAMP_LAG: Duration = Duration::from_millis(100);
+/// Media older than this is stamped with the time at which it is sent: the receiver's time for mending losses begins
+/// at the stamp, and what passes before the first sending is missing from it.
+const STAMP_LAG: Duration = Duration::from_millis(4);
 
-/// Packets older than that which may go out in one gather, at least, and the share of all that wait: a viewer who
-/// begins at a key frame some seconds ago gets these quickly, but not in one burst.
-const CATCH_UP_PACKETS: u64 = 64;
-const CATCH_UP_SHARE: u64 = 4;
+/// Packets that are repeated, or have waited two gathers, of which so many may go out in one gather at least: half of what a socket buffer of 208 KiB holds,
+/// the most that an application gets of a stock Linux. A viewer who begins at a key frame some seconds ago gets
+/// these quickly, but not in one burst.
+const BURST_PACKETS: u64 = 48;
+
+/// And at least so many times the stream's own rate, so that a fast one catches up, too.
+const CATCH_UP_SPEED: u64 = 2;
 
 /// The share of the latency that a packet may wait for its turn at a bandwidth that only smooths.
 const PACING_SHARE: u32 = 8;
 
-/// The most stamps that are kept for packets on their way.
-const MAX_STAMPS: usize = 64;
+/// The most stamps that are kept for packets on their way: one for each gather, so 2.5 s of them.
+const MAX_STAMPS: usize = 128;
 
 /// The most drop requests that wait.
 const MAX_DROPS: usize = 16;
@@ -78,8 +82,8 @@ pub(super) struct Sender {
     /// Positions that will not be sent again: from and to before.
     drops: VecDeque<(u64, u64)>,
     pacer: Pacer,
-    /// When catching up was last allowed some packets, and how many are left of them.
-    catch_up: (Duration, u64),
+    /// When old and repeated packets were last allowed, and how many are left of these.
+    burst: (Duration, u64),
     /// When what waits may go on, if it is held back.
     held_until: Option<Duration>,
     /// When the peer last acknowledged anything, and how often we have repeated everything since.
@@ -151,7 +155,7 @@ impl Sender {
             repeats: Repeats::new(config.repeat_burst),
             drops: VecDeque::new(),
             pacer: Pacer::new(config.bandwidth),
-            catch_up: (Duration::ZERO, 0),
+            burst: (Duration::ZERO, 0),
             held_until: None,
             progress: now,
             timeouts: 0,
@@ -180,7 +184,7 @@ impl Sender {
             if run.segments > 0 && (size > run.segment_size || full) {
                 break;
             }
-            self.held_until = self.held_until(now, candidate, origin, log.end(), config);
+            self.held_until = self.held_until(now, candidate, origin, config);
             if self.held_until.is_some() {
                 break;
             }
@@ -311,25 +315,25 @@ impl Sender {
         now: Duration,
         candidate: Candidate,
         origin: Duration,
-        end: u64,
         config: &ConnectionConfig,
     ) -> Option<Duration> {
         let urgent = candidate.repeated || now >= origin + self.latency / PACING_SHARE;
         if (self.pacer.is_strict() || !urgent) && !self.pacer.allows(now) {
             return self.pacer.next().or(Some(now));
         }
-        if candidate.repeated || now <= origin + STAMP_LAG {
+        if !candidate.repeated && now <= origin + 2 * config.gather {
             return None;
         }
         // A little less than a gather, as a driver's ticks are not exact.
-        let next = self.catch_up.0 + config.gather * 3 / 4;
+        let next = self.burst.0 + config.gather * 3 / 4;
         if now >= next {
-            let waiting = end.saturating_sub(self.index().unwrap_or(end));
-            self.catch_up = (now, CATCH_UP_PACKETS.max(waiting / CATCH_UP_SHARE));
-        } else if self.catch_up.1 == 0 {
+            let per_second = u128::from(self.pacer.input_packets_per_second());
+            let per_gather = (per_second * config.gather.as_micros() / 1_000_000) as u64;
+            self.burst = (now, BURST_PACKETS.max(CATCH_UP_SPEED * per_gather));
+        } else if self.burst.1 == 0 {
             return Some(next);
         }
-        self.catch_up.1 -= 1;
+        self.burst.1 -= 1;
         None
     }
 
@@ -491,11 +495,9 @@ impl Sender {
     /// When something is to be done without a new packet in the log; zero for at once.
     pub(super) fn next_timeout(&self, rtt: &Rtt) -> Option<Duration> {
         let drop = (!self.drops.is_empty()).then_some(Duration::ZERO);
-        let repeat = match self.held_until {
-            Some(held) if self.pacer.is_strict() => self.repeats.next().map(|due| due.max(held)),
-            _ => self.repeats.next(),
-        };
-        [repeat, self.held_until, drop, self.repeat_timeout(rtt)].into_iter().flatten().min()
+        // What is held back was the first in line.
+        let sending = self.held_until.or_else(|| self.repeats.next());
+        [sending, drop, self.repeat_timeout(rtt)].into_iter().flatten().min()
     }
 
     /// The position of a number that is near the next one; `None` if there is none.
