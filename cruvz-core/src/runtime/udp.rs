@@ -26,7 +26,9 @@ const RUN_BYTES: usize = 1 << 16;
 /// A UDP socket, not connected to anybody.
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
-    io: tokio::net::UdpSocket,
+    io: std::net::UdpSocket,
+    /// A second handle that tells us when it can be read, while anybody wants to know: being told costs more than reading does.
+    watch: Option<tokio::net::UdpSocket>,
     state: UdpSocketState,
     local: SocketAddr,
 }
@@ -74,10 +76,12 @@ impl UdpSocket {
     }
 
     fn wrap(socket: Socket) -> io::Result<Self> {
-        let io = tokio::net::UdpSocket::from_std(socket.into())?;
+        let io: std::net::UdpSocket = socket.into();
         let state = UdpSocketState::new((&io).into())?;
         let local = io.local_addr()?;
-        Ok(Self { io, state, local })
+        let mut socket = Self { io, watch: None, state, local };
+        socket.watch(true)?;
+        Ok(socket)
     }
 
     /// Takes part in a multicast group, on the interface that the system chooses.
@@ -98,12 +102,27 @@ impl UdpSocket {
         SockRef::from(&self.io).recv_buffer_size().ok().filter(|bytes| *bytes < POOR_BUFFER_BYTES)
     }
 
-    /// Waits until [`Self::receive`] may find something.
+    /// Whether [`Self::readable`] is to be told of what comes. Without it [`Self::receive`] still finds what has come.
+    pub(crate) fn watch(&mut self, watch: bool) -> io::Result<()> {
+        match (&self.watch, watch) {
+            (None, true) => {
+                self.watch = Some(tokio::net::UdpSocket::from_std(self.io.try_clone()?)?);
+            }
+            (Some(_), false) => self.watch = None,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Waits until [`Self::receive`] may find something; for ever while nobody watches.
     ///
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
+        match &self.watch {
+            Some(watch) => watch.readable().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Reads what has come into `inbox`. `false` when there was nothing.
@@ -113,8 +132,12 @@ impl UdpSocket {
         let mut slices: [IoSliceMut<'_>; MAX_RUNS] =
             std::array::from_fn(|_| IoSliceMut::new(slots.next().unwrap_or_default()));
         let slices = &mut slices[..inbox.runs.len()];
-        let read = || self.state.recv((&self.io).into(), slices, &mut inbox.runs);
-        match self.io.try_io(Interest::READABLE, read) {
+        let mut read = || self.state.recv((&self.io).into(), slices, &mut inbox.runs);
+        let runs = match &self.watch {
+            Some(watch) => watch.try_io(Interest::READABLE, read),
+            None => read(),
+        };
+        match runs {
             Ok(runs) => inbox.filled = runs,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // Some systems tell here that a peer's port is closed.
@@ -144,7 +167,6 @@ impl UdpSocket {
     fn try_send(&self, route: Route, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
         let Route { to: destination, from: src_ip } = route;
         let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
-        // Not through tokio's readiness: a socket that was full a moment ago is simply tried again.
         self.state.try_send((&self.io).into(), &transmit)
     }
 }
@@ -171,6 +193,11 @@ impl Inbox {
         let runs = runs.clamp(1, MAX_RUNS);
         // Zeroed memory that was never written to costs nothing.
         Self { buffer: vec![0; runs * RUN_BYTES], runs: vec![RecvMeta::default(); runs], filled: 0 }
+    }
+
+    /// Forgets what came.
+    pub(crate) fn clear(&mut self) {
+        self.filled = 0;
     }
 
     /// What came last.
@@ -217,6 +244,20 @@ mod tests {
         assert_eq!(datagrams[..41].concat(), bytes);
         assert!(datagrams[..40].iter().all(|datagram| datagram.len() == 1332));
         assert_eq!((datagrams[40].len(), &datagrams[41][..]), (20, &bytes[..20]));
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_found_without_being_told_and_told_again_afterwards() {
+        let (from, mut to) = (socket(), socket());
+        to.watch(false).unwrap();
+        let route = Route { to: to.local_addr(), from: None };
+        assert_eq!(from.send(route, b"one", 3), 0);
+        let mut inbox = Inbox::new(1);
+        assert!(to.receive(&mut inbox).unwrap());
+        assert_eq!(inbox.datagrams().next().unwrap().bytes, b"one");
+        assert_eq!(from.send(route, b"two", 3), 0);
+        to.watch(true).unwrap();
+        assert_eq!(collect(&to, 1).await, [b"two"]);
     }
 
     #[tokio::test]
