@@ -211,6 +211,20 @@ async fn a_session_that_is_ended_ends_there_too_and_a_server_that_stops_says_so(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_that_meet_at_the_same_port_become_one_connection() {
+    let (source, last) = tokio::join!(source(), srt_engine(|_| {}));
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let meet = |there, here| {
+        format!("srt://127.0.0.{there}:{port}?mode=rendezvous&localaddr=127.0.0.{here}&passphrase=0123456789")
+    };
+    let pull = last.pull(name("live/back"), &meet(2, 1)).unwrap();
+    let push = source.push(name("live/cam"), &meet(1, 2)).unwrap();
+    tokio::join!(running(&pull), running(&push));
+    let mut copy = last.subscribe(name("live/back")).await.unwrap();
+    assert_eq!(one_pass(&mut copy).await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_waits_to_be_called_is_called() {
     let (source, last) = tokio::join!(source(), srt_engine(|_| {}));
     let addr = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -130,7 +130,10 @@ async fn srt_relay_takes_rtmp_and_gives_srt_to_players_and_targets() {
     let rtmp = example.after("publish to ").await;
     let ingest = example.after("or to ").await;
     let watch = example.after("watch at ").await;
-    assert!(ingest.starts_with("srt://127.0.0.1:") && ingest.ends_with("?streamid=publish:live/cam"), "{ingest}");
+    assert!(
+        ingest.starts_with("srt://127.0.0.1:") && ingest.ends_with("?streamid=publish:live/cam"),
+        "{ingest}"
+    );
     let _publisher = publish(&rtmp);
     example.after("opened: push live/cam over srt").await;
     decode(&watch, 50).await;

@@ -85,6 +85,11 @@ impl Rings {
         Self(Arc::new(RingsOf { options, rings: Mutex::default() }))
     }
 
+    /// The bytes of a full packet.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.0.options.payload_bytes
+    }
+
     /// The ring of `log`, made if there is none.
     pub(crate) fn of(&self, log: &Arc<WireLog>) -> Arc<PacketRing> {
         let mut rings = self.0.rings.lock();

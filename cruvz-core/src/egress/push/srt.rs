@@ -23,5 +23,5 @@ pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
         context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Push, Some(agreed.remote()))?;
     let viewer = Viewer::new(context.srt.rings.of(&log), session);
     job.set(RemoteState::Running);
-    Err(agreed.carry(Media::Out(Box::new(viewer))).await)
+    Err(agreed.carry(Media::Out(Box::new(viewer)), job.url.max_bandwidth_bps()).await)
 }

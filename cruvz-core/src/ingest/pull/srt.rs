@@ -22,5 +22,6 @@ pub(crate) async fn attempt(job: Arc<Job<Url>>) -> Result<(), Error> {
         context.gate.sessions.open(&job.stream, Protocol::Srt, Role::Pull, Some(agreed.remote()))?;
     let publisher = context.hub.publish(Tracks::empty(), session)?;
     job.set(RemoteState::Running);
-    Err(agreed.carry(Media::In(Box::new(Feed::new(publisher, Limits::default())))).await)
+    let feed = Feed::new(publisher, Limits::default());
+    Err(agreed.carry(Media::In(Box::new(feed)), job.url.max_bandwidth_bps()).await)
 }

@@ -126,6 +126,10 @@ impl Shard {
         loop {
             let now = clock.now();
             let (at_once, wake) = (self.listens_at_once(), self.next_wake(now));
+            if let Err(error) = self.port.socket.watch(at_once) {
+                tracing::error!(%error, "an SRT socket cannot be watched");
+                break;
+            }
             tokio::select! {
                 biased;
                 () = stopped.wait() => break,
@@ -264,7 +268,8 @@ impl Shard {
             self.callers.remove(&caller);
             return;
         }
-        let link = Link::new(now, &self.port.context, route, established, media);
+        let config = self.port.context.srt.connection(&media, None);
+        let link = Link::new(now, config, route, established, media);
         let mut guest = Guest { caller, reply, started, link };
         guest.reply(now, &self.port);
         self.viewers += usize::from(guest.link.is_viewer());

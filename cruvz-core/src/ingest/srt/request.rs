@@ -14,7 +14,7 @@ use crate::{
         lobby::{Lobby, Pending},
         mpegts::Feed,
     },
-    protocol::srt::{ControlPacket, Established, Reject, Request, SocketId, StreamId, StreamMode},
+    protocol::srt::{ControlPacket, Crypto, Established, Reject, Request, SocketId, StreamId, StreamMode},
     runtime::{context::Context, random::random, srt::link::Media, udp::Route},
     session::OpenSession,
 };
@@ -113,6 +113,7 @@ async fn decide(
             let viewer = play(context, &name, session).await;
             let mut viewer = viewer.map_err(|error| code(&error))?;
             let (established, reply) = agree(context, remote, request, &mut viewer.session)?;
+            fits(context, remote, &established, &mut viewer.session)?;
             Ok(Admitted { established, reply, media: Media::Out(Box::new(viewer)) })
         }
     }
@@ -132,6 +133,25 @@ fn agree(
         refused(context, remote, "handshake", reject.to_string());
         session.because(format!("refused: {reject}"));
     })
+}
+
+/// Refuses a player whose packets, as it said, have no room for those of all others.
+fn fits(
+    context: &Context,
+    remote: SocketAddr,
+    established: &Established,
+    session: &mut OpenSession,
+) -> Result<(), Reject> {
+    let room =
+        established.payload_bytes.saturating_sub(established.crypto.as_ref().map_or(0, Crypto::overhead));
+    let needed = context.srt.rings.payload_bytes();
+    if room >= needed {
+        return Ok(());
+    }
+    let reason = format!("packets of {room} bytes at most, and the stream has {needed}");
+    refused(context, remote, "handshake", reason.clone());
+    session.because(format!("refused: {reason}"));
+    Err(Reject::UNACCEPTABLE)
 }
 
 fn publish(

@@ -54,7 +54,8 @@ pub enum UrlMode {
 /// Where to send to or fetch from, and how.
 ///
 /// Parameters are named as in other tools: `mode`, `streamid`, `passphrase`, `pbkeylen` (bytes), `latency` (milliseconds),
-/// `maxbw` (bytes per second) and `pkt_size` or `payload_size` (bytes); `transtype=live` may be there. `Display` and `Debug` show
+/// `maxbw` (bytes per second), and `localaddr` and `localport`, or `adapter` and `port`, of
+/// ours; `transtype=live` and `pkt_size=1316` may be there. `Display` and `Debug` show
 /// no value of them but the mode, since stream ids hold keys.
 ///
 /// ```
@@ -75,7 +76,8 @@ pub struct Url {
     key_bytes: Option<u8>,
     latency_ms: Option<u16>,
     max_bandwidth_bps: Option<u64>,
-    payload_bytes: Option<u16>,
+    local_host: Option<String>,
+    local_port: Option<u16>,
 }
 
 impl Url {
@@ -119,9 +121,14 @@ impl Url {
         self.max_bandwidth_bps
     }
 
-    /// The payload of a packet, in bytes, 188 to 1,456.
-    pub const fn payload_bytes(&self) -> Option<u16> {
-        self.payload_bytes
+    /// The address of ours to call from, if not any.
+    pub fn local_host(&self) -> Option<&str> {
+        self.local_host.as_deref()
+    }
+
+    /// The port of ours to call from, if not any. Who meets does so at the same port unless it is said.
+    pub const fn local_port(&self) -> Option<u16> {
+        self.local_port
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), UrlError> {
@@ -151,10 +158,13 @@ impl Url {
                 let bytes_per_s = value.parse::<u64>().ok().and_then(|bytes| bytes.checked_mul(8));
                 self.max_bandwidth_bps = Some(bytes_per_s.ok_or_else(|| bad("maxbw", "bytes per second"))?);
             }
-            "pkt_size" | "payload_size" => {
-                let bytes = value.parse().ok().filter(|bytes| (188..=1_456).contains(bytes));
-                self.payload_bytes = Some(bytes.ok_or_else(|| bad("pkt_size", "188 to 1456 bytes"))?);
+            "adapter" | "localaddr" if !value.is_empty() => self.local_host = Some(value.to_owned()),
+            "port" | "localport" => {
+                let port = value.parse().ok().filter(|port| *port > 0);
+                self.local_port = Some(port.ok_or_else(|| bad("localport", "1 to 65535"))?);
             }
+            // What many write although it goes without saying.
+            "pkt_size" | "payload_size" if value == "1316" => {}
             "transtype" if value == "live" => {}
             "transtype" => return Err(bad("transtype", "live")),
             _ => return Err(UrlError::Unknown(name.chars().take(32).collect())),
@@ -237,14 +247,14 @@ mod tests {
     fn urls_come_apart() {
         let url: Url =
             "SRT://h:9?streamid=%23!::r=live/cam,m=publish&passphrase=0123456789&pbkeylen=32&latency=250\
-                        &maxbw=125000&pkt_size=1128&transtype=live&mode=caller"
+                        &maxbw=125000&pkt_size=1316&transtype=live&mode=caller&adapter=192.0.2.1&localport=7000"
                 .parse()
                 .unwrap();
         assert_eq!((url.host(), url.port(), url.mode()), ("h", 9, UrlMode::Caller));
         assert_eq!(url.stream_id(), "#!::r=live/cam,m=publish");
         assert_eq!((url.passphrase(), url.key_bytes()), (Some("0123456789"), Some(32)));
         assert_eq!((url.latency_ms(), url.max_bandwidth_bps()), (Some(250), Some(1_000_000)));
-        assert_eq!(url.payload_bytes(), Some(1_128));
+        assert_eq!((url.local_host(), url.local_port()), (Some("192.0.2.1"), Some(7_000)));
         let plain: Url = "srt://[::1]/".parse().unwrap();
         assert_eq!((plain.host(), plain.port(), plain.stream_id()), ("::1", 8890, ""));
         assert_eq!(plain.to_string(), "srt://[::1]:8890");

@@ -11,8 +11,9 @@ use super::link::{Link, Media, Over, Port};
 use crate::{
     Error, ErrorKind,
     protocol::srt::{
-        Answer, Caller, CallerConfig, CryptoChoice, Established, KeyLength, LinkConfig, Listener, Outcome,
-        Packet, Passphrase, Random, Reject, Request, SocketId, Url, UrlMode,
+        Answer, Caller, CallerConfig, Control, ControlPacket, CryptoChoice, Established, KeyLength,
+        LinkConfig, Listener, Outcome, Packet, Passphrase, Random, Reject, Rendezvous, Request, SocketId,
+        Url, UrlMode,
     },
     runtime::{
         random::random,
@@ -34,6 +35,8 @@ pub(crate) struct Agreed {
     inbox: Inbox,
     route: Route,
     established: Established,
+    /// What the peer was told, if it called, and is told again if it did not hear it.
+    reply: Option<Bytes>,
     /// The datagrams that came behind the handshake.
     early: Vec<Bytes>,
 }
@@ -45,11 +48,8 @@ impl Agreed {
     /// `Unavailable` when nobody answers; `Unauthorized`, `Forbidden`, `NotFound` and the like when the peer refuses so.
     pub(crate) async fn with(job: &Job<Url>) -> Result<Self, Error> {
         match job.url.mode() {
-            UrlMode::Caller => call(job).await,
+            UrlMode::Caller | UrlMode::Rendezvous => dial(job).await,
             UrlMode::Listener => listen(job).await,
-            UrlMode::Rendezvous => {
-                Err(Error::new(ErrorKind::Unsupported, "mode=rendezvous is not supported yet"))
-            }
         }
     }
 
@@ -58,18 +58,19 @@ impl Agreed {
         self.route.to
     }
 
-    /// Carries `media` until one of them ends.
+    /// Carries `media` until one of them ends; sends at most `max_bps`, if that is said.
     ///
     /// # Errors
     /// Always, in the end: `Closed` with the reason.
     ///
     /// # Cancel safety
     /// The peer is told nothing when the future is dropped, and finds out by itself.
-    pub(crate) async fn carry(self, media: Media) -> Error {
-        let Self { mut port, mut inbox, route, established, early } = self;
+    pub(crate) async fn carry(self, media: Media, max_bps: Option<u64>) -> Error {
+        let Self { mut port, mut inbox, route, established, reply, early } = self;
         let (clock, id) = (port.context.clock, established.local);
         let gather = port.context.srt.gather;
-        let mut link = Link::new(clock.now(), &port.context, route, established, media);
+        let config = port.context.srt.connection(&media, max_bps);
+        let mut link = Link::new(clock.now(), config, route, established, media);
         early.into_iter().for_each(|datagram| link.take(clock.now(), datagram));
         let (mut next_care, mut next_flush) = (Duration::ZERO, Duration::ZERO);
         loop {
@@ -97,8 +98,11 @@ impl Agreed {
             }
             let now = clock.now();
             for datagram in inbox.datagrams() {
-                if datagram.from == route.to && Packet::destination(datagram.bytes) == Some(id) {
-                    link.take(now, Bytes::copy_from_slice(datagram.bytes));
+                match (&reply, Packet::destination(datagram.bytes)) {
+                    _ if datagram.from != route.to => {}
+                    (Some(reply), Some(SocketId::LISTENER)) => port.send(route, reply),
+                    (_, Some(to)) if to == id => link.take(now, Bytes::copy_from_slice(datagram.bytes)),
+                    _ => {}
                 }
             }
         }
@@ -118,11 +122,54 @@ fn link_config(job: &Job<Url>) -> Result<LinkConfig, Error> {
     Ok(config)
 }
 
-async fn call(job: &Job<Url>) -> Result<Agreed, Error> {
+/// The side of a handshake that speaks first.
+enum Dialling {
+    Calling(Caller),
+    Meeting(Rendezvous),
+}
+
+impl Dialling {
+    fn poll_transmit(&mut self, now: Duration) -> Option<Bytes> {
+        match self {
+            Self::Calling(caller) => caller.poll_transmit(now),
+            Self::Meeting(rendezvous) => rendezvous.poll_transmit(now),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        match self {
+            Self::Calling(caller) => caller.poll_timeout(),
+            Self::Meeting(rendezvous) => rendezvous.poll_timeout(),
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Duration) -> Option<Outcome> {
+        match self {
+            Self::Calling(caller) => caller.handle_timeout(now),
+            Self::Meeting(rendezvous) => rendezvous.handle_timeout(now),
+        }
+    }
+
+    fn receive(&mut self, now: Duration, packet: Packet) -> Option<Outcome> {
+        match (self, packet) {
+            (Self::Calling(caller), Packet::Control(packet)) => caller.receive(now, &packet),
+            (Self::Calling(_), Packet::Data(_)) => None,
+            (Self::Meeting(rendezvous), Packet::Control(packet)) => rendezvous.receive(now, &packet),
+            // Media shows that the peer is connected, as a sign of life does.
+            (Self::Meeting(rendezvous), Packet::Data(packet)) => {
+                let (destination, body) = (packet.header.destination, Control::KeepAlive);
+                let timestamp_us = packet.header.timestamp_us;
+                rendezvous.receive(now, &ControlPacket { timestamp_us, destination, body })
+            }
+        }
+    }
+}
+
+/// Connects, or meets the peer half-way.
+async fn dial(job: &Job<Url>) -> Result<Agreed, Error> {
     let (url, context) = (&job.url, &job.context);
-    let remote = resolve(url).await?;
-    let any = if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let port = Port::new(context, UdpSocket::bind(SocketAddr::new(any, 0))?);
+    let remote = resolve(url.host(), url.port()).await?;
+    let port = Port::new(context, UdpSocket::bind(local_addr(url, remote).await?)?);
     let bytes = url.key_bytes().unwrap_or(context.config.srt.key_bytes);
     let length = KeyLength::from_bytes(bytes.into()).unwrap_or_default();
     let config = CallerConfig {
@@ -131,48 +178,54 @@ async fn call(job: &Job<Url>) -> Result<Agreed, Error> {
         stream_id: Some(url.stream_id()).filter(|id| !id.is_empty()).map(Into::into),
         ..CallerConfig::default()
     };
-    let (clock, local_id) = (context.clock, socket_id()?);
-    let mut caller = Caller::new(clock.now(), config, remote, local_id, Random::new(random()?));
-    let (route, mut inbox) = (Route { to: remote, from: None }, Inbox::new(RUNS));
+    let (now, local_id, random) = (context.clock.now(), socket_id()?, Random::new(random()?));
+    let dialling = match url.mode() {
+        UrlMode::Rendezvous => Dialling::Meeting(Rendezvous::new(now, config, remote, local_id, random)),
+        _ => Dialling::Calling(Caller::new(now, config, remote, local_id, random)),
+    };
+    shake_hands(port, dialling, Route { to: remote, from: None }).await
+}
+
+/// The address of ours that we call from. Who meets does so at the same port.
+async fn local_addr(url: &Url, remote: SocketAddr) -> Result<SocketAddr, Error> {
+    let same = if url.mode() == UrlMode::Rendezvous { remote.port() } else { 0 };
+    let port = url.local_port().unwrap_or(same);
+    match (url.local_host(), remote) {
+        (Some(host), _) => resolve(host, port).await,
+        (None, SocketAddr::V4(_)) => Ok(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port)),
+        (None, SocketAddr::V6(_)) => Ok(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port)),
+    }
+}
+
+async fn shake_hands(port: Port, mut dialling: Dialling, route: Route) -> Result<Agreed, Error> {
+    let (clock, mut inbox) = (port.context.clock, Inbox::new(RUNS));
     loop {
-        let mut outcome = caller.handle_timeout(clock.now());
-        while let Some(datagram) = caller.poll_transmit(clock.now()) {
-            port.send(route, &datagram);
-        }
+        let mut outcome = dialling.handle_timeout(clock.now());
         let mut early = Vec::new();
-        if outcome.is_none() {
-            let wake = caller.poll_timeout().unwrap_or_default();
-            tokio::select! {
-                _ = port.socket.readable() => {}
-                () = tokio::time::sleep_until(clock.instant(wake)) => continue,
+        for datagram in inbox.datagrams().filter(|datagram| datagram.from == route.to) {
+            match (&outcome, Packet::parse(Bytes::copy_from_slice(datagram.bytes))) {
+                // What comes behind the handshake is the connection's.
+                (Some(_), _) => early.push(Bytes::copy_from_slice(datagram.bytes)),
+                (None, Ok(packet)) => outcome = dialling.receive(clock.now(), packet),
+                (None, Err(_)) => {}
             }
-            if !port.socket.receive(&mut inbox)? {
-                continue;
-            }
-            let ours = inbox.datagrams().filter(|datagram| {
-                datagram.from == remote && Packet::destination(datagram.bytes) == Some(local_id)
-            });
-            for datagram in ours {
-                let bytes = Bytes::copy_from_slice(datagram.bytes);
-                match (&outcome, Packet::parse(bytes.clone())) {
-                    (Some(_), _) => early.push(bytes),
-                    (None, Ok(Packet::Control(packet))) => outcome = caller.receive(clock.now(), &packet),
-                    (None, _) => {}
-                }
-            }
+        }
+        inbox.clear();
+        // Also at the end: a peer that thinks we are connected learns better, or one that does not, that we are.
+        while let Some(datagram) = dialling.poll_transmit(clock.now()) {
+            port.send(route, &datagram);
         }
         match outcome {
             Some(Outcome::Established(established)) => {
-                return Ok(Agreed { port, inbox, route, established: *established, early });
+                return Ok(Agreed { port, inbox, route, established: *established, reply: None, early });
             }
-            Some(Outcome::Rejected(reason)) => {
-                // A peer that thinks we are connected learns better.
-                while let Some(datagram) = caller.poll_transmit(clock.now()) {
-                    port.send(route, &datagram);
-                }
-                return Err(rejected(reason));
-            }
+            Some(Outcome::Rejected(reason)) => return Err(rejected(reason)),
             None => {}
+        }
+        let wake = dialling.poll_timeout().unwrap_or_default();
+        tokio::select! {
+            _ = port.socket.readable() => port.socket.receive(&mut inbox).map(drop)?,
+            () = tokio::time::sleep_until(clock.instant(wake)) => {}
         }
     }
 }
@@ -182,7 +235,7 @@ async fn listen(job: &Job<Url>) -> Result<Agreed, Error> {
     let (url, context) = (&job.url, &job.context);
     let addr = match url.host() {
         "" => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), url.port()),
-        _ => resolve(url).await?,
+        host => resolve(host, url.port()).await?,
     };
     let port = Port::new(context, UdpSocket::bind(addr)?);
     let mut listener = Listener::new(Random::new(random()?));
@@ -212,7 +265,8 @@ async fn listen(job: &Job<Url>) -> Result<Agreed, Error> {
                 Err(reply) => port.send(route, &reply),
                 Ok((established, reply)) => {
                     port.send(route, &reply);
-                    return Ok(Agreed { port, inbox, route, established, early: Vec::new() });
+                    let (reply, early) = (Some(reply), Vec::new());
+                    return Ok(Agreed { port, inbox, route, established, reply, early });
                 }
             }
         }
@@ -233,10 +287,9 @@ fn admit(
     Ok((established, reply.to_bytes()))
 }
 
-async fn resolve(url: &Url) -> Result<SocketAddr, Error> {
-    let unknown = || Error::new(ErrorKind::Unavailable, format!("no address of {}", url.host()));
-    let found =
-        tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((url.host(), url.port()))).await;
+async fn resolve(host: &str, port: u16) -> Result<SocketAddr, Error> {
+    let unknown = || Error::new(ErrorKind::Unavailable, format!("no address of {host}"));
+    let found = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((host, port))).await;
     let mut found = found.map_err(|_| unknown())?.map_err(|error| unknown().with_source(error))?;
     found.next().ok_or_else(unknown)
 }

@@ -1,6 +1,6 @@
 //! One SRT connection and the stream that it brings or takes: what callers, pulls and pushes have in common.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::{
     analytics::srt::SrtStats,
     egress::srt::Viewer,
     ingest::mpegts::Feed,
-    protocol::srt::{CloseReason, Connection, Control, Established, Event, Packet, Run},
+    protocol::srt::{CloseReason, Connection, ConnectionConfig, Control, Established, Event, Packet, Run},
     runtime::{
         context::Context,
         udp::{Route, UdpSocket},
@@ -87,12 +87,11 @@ pub(crate) struct Over(pub(crate) String);
 impl Link {
     pub(crate) fn new(
         now: Duration,
-        context: &Context,
+        config: Arc<ConnectionConfig>,
         route: Route,
         established: Established,
         media: Media,
     ) -> Self {
-        let config = context.srt.connection(matches!(media, Media::In(_)));
         let latency = established.send_latency;
         let connection = Box::new(Connection::new(now, established, config));
         Self { route, connection, latency, media, touched: true, lacks: false }

@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod link;
 
+use self::link::Media;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
@@ -60,8 +61,18 @@ impl Srt {
         Self { rings, link, gather, receiving: Arc::new(receiving), sending: Arc::new(sending) }
     }
 
-    /// The options of a connection that we receive on, or only send on.
-    pub(crate) fn connection(&self, receive: bool) -> Arc<ConnectionConfig> {
-        Arc::clone(if receive { &self.receiving } else { &self.sending })
+    /// The options of a connection that brings us `media`, or takes it; that sends at most `max_bps`, if that is said.
+    pub(crate) fn connection(&self, media: &Media, max_bps: Option<u64>) -> Arc<ConnectionConfig> {
+        let config = match media {
+            Media::In(_) => &self.receiving,
+            Media::Out(_) => &self.sending,
+        };
+        match max_bps.filter(|bps| *bps > 0) {
+            None => Arc::clone(config),
+            Some(bps) => Arc::new(ConnectionConfig {
+                bandwidth: Bandwidth::Max(bps.div_ceil(8)),
+                ..(**config).clone()
+            }),
+        }
     }
 }
