@@ -87,7 +87,7 @@ impl UdpSocket {
     /// Takes part in a multicast group, on the interface that the system chooses.
     pub(crate) fn join(&self, group: IpAddr) -> io::Result<()> {
         match group {
-            IpAddr::V4(group) => self.io.join_multicast_v4(group, Ipv4Addr::UNSPECIFIED),
+            IpAddr::V4(group) => self.io.join_multicast_v4(&group, &Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(group) => self.io.join_multicast_v6(&group, 0),
         }
     }
