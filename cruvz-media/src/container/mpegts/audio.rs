@@ -96,6 +96,10 @@ impl Parser {
         let mut stamp = access.moment.map(|moment| moment.pts);
         self.pending.extend_from_slice(&access.payload);
         let mut bytes = std::mem::take(&mut self.pending).freeze();
+        if self.syntax == Syntax::Mp3 && is_other_layer(&bytes) {
+            out.push(Output::Unsupported);
+            return;
+        }
         while !bytes.is_empty() {
             let skipped = self.garbage(&bytes);
             if skipped > 0 {
@@ -251,6 +255,12 @@ fn mp3(bytes: &[u8]) -> Result<Frame, codec::Error> {
         sample_rate_hz: header.sample_rate_hz,
         is_joined: false,
     })
+}
+
+/// Whether it is MPEG audio of layer I or II, which have the same stream types.
+fn is_other_layer(bytes: &[u8]) -> bool {
+    let refused = mp3::Header::parse(bytes).err();
+    matches!(refused, Some(codec::Error::Unsupported { field: "MPEG audio layer", .. }))
 }
 
 fn ac3(bytes: &[u8]) -> Result<Frame, codec::Error> {

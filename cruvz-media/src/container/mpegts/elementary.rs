@@ -32,6 +32,8 @@ pub(super) enum Output {
     /// The units from here on are of this configuration.
     Params(CodecParams),
     Unit(Unit),
+    /// It is of a codec that we do not carry, after all.
+    Unsupported,
 }
 
 /// When the first access unit that begins in a PES packet is shown and decoded.

@@ -58,6 +58,8 @@ struct Stream {
     sections: Sections,
     content: Content,
     params: Option<CodecParams>,
+    /// It turned out to be of a codec that we do not carry.
+    is_unsupported: bool,
 }
 
 /// Frames that wait until all tracks are known.
@@ -191,7 +193,7 @@ impl Program {
 
     fn stream_packet(&mut self, at: usize, packet: &Packet<'_>, counters: &mut Counters) {
         let stream = &mut self.streams[at];
-        if !stream.follows(packet, counters) || packet.payload.is_empty() {
+        if stream.is_unsupported || !stream.follows(packet, counters) || packet.payload.is_empty() {
             return;
         }
         if packet.scrambled {
@@ -277,6 +279,11 @@ impl Program {
             match output {
                 Output::Params(params) => self.configure(at, params),
                 Output::Unit(unit) => self.unit(at, unit),
+                Output::Unsupported => {
+                    counters.unsupported_streams += 1;
+                    self.streams[at].is_unsupported = true;
+                    self.settle();
+                }
             }
         }
         if let (Some(hold), Some(now)) = (&mut self.hold, self.now) {
@@ -317,7 +324,7 @@ impl Program {
 
     /// Ends the waiting if there is nothing to wait for.
     fn settle(&mut self) {
-        if self.streams.iter().all(|stream| stream.params.is_some()) {
+        if self.streams.iter().all(|stream| stream.params.is_some() || stream.is_unsupported) {
             self.release();
         }
     }
@@ -384,6 +391,7 @@ impl Stream {
             sections: Sections::default(),
             params: content.params(info),
             content,
+            is_unsupported: false,
         }
     }
 

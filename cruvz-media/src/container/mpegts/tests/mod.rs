@@ -4,6 +4,7 @@ mod demux;
 mod loss;
 mod mux;
 mod properties;
+mod streams;
 
 use super::*;
 use crate::{Codec, Frame, Tracks};
