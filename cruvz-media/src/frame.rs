@@ -16,7 +16,7 @@ use crate::{Timestamp, TrackId};
 /// | AAC | one raw access unit, no ADTS or LATM header |
 /// | Opus, FLAC, AC-3, E-AC-3, MP3 | one packet or frame as the codec defines it |
 /// | script data | the body of an FLV script tag (AMF0) |
-/// | MPEG-TS data | the payload of one PES packet, or one section, as the track's stream_type has it |
+/// | MPEG-TS data | the payload of one PES packet, or one section, as the track's stream_type has it; the splice times of SCTE 35 count from the frame's `pts` |
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     /// The track it belongs to.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{
     Counters,
     audio::{self, Syntax},
-    opus,
+    cue, opus,
     psi::{StreamInfo, is_section_type, stream_type},
     video,
 };
@@ -61,6 +61,8 @@ pub(super) enum Content {
     Data,
     /// Anything in sections.
     Sections,
+    /// SCTE 35, in sections.
+    Cues,
 }
 
 impl Content {
@@ -78,6 +80,7 @@ impl Content {
             stream_type::EAC3 => Self::Audio(audio::Parser::new(Syntax::Eac3)),
             stream_type::PRIVATE_PES => Self::private(info),
             stream_type::METADATA_PES => Self::Data,
+            stream_type::SCTE35 => Self::Cues,
             kind if is_section_type(kind) => Self::Sections,
             _ => return None,
         })
@@ -107,7 +110,7 @@ impl Content {
         match self {
             Self::Video(_) => TrackKind::Video,
             Self::Audio(_) | Self::Opus(_) => TrackKind::Audio,
-            Self::Data | Self::Sections => TrackKind::Data,
+            Self::Data | Self::Sections | Self::Cues => TrackKind::Data,
         }
     }
 
@@ -116,7 +119,7 @@ impl Content {
         match self {
             Self::Video(_) | Self::Audio(_) => None,
             Self::Opus(opus) => Some(opus.params().clone()),
-            Self::Data | Self::Sections => Some(info.data_params()),
+            Self::Data | Self::Sections | Self::Cues => Some(info.data_params()),
         }
     }
 
@@ -132,13 +135,20 @@ impl Content {
             Self::Video(video) => video.push(access, counters, out),
             Self::Audio(audio) => audio.push(&access, counters, out),
             Self::Opus(opus) => opus.push(&access, counters, out),
-            Self::Data | Self::Sections => {
+            Self::Data | Self::Sections | Self::Cues => {
                 let moment = access.moment.or_else(|| now.map(|now| Moment { pts: now, dts: now }));
                 let Some(Moment { pts, dts }) = moment else {
                     counters.untimed += 1;
                     return;
                 };
-                out.push(Output::Unit(Unit { pts, dts, keyframe: true, payload: access.payload }));
+                let payload = match self {
+                    Self::Cues => cue::moved(&access.payload, pts.wrapping_neg()),
+                    _ => Some(access.payload),
+                };
+                match payload {
+                    Some(payload) => out.push(Output::Unit(Unit { pts, dts, keyframe: true, payload })),
+                    None => counters.bad_sections += 1,
+                }
             }
         }
     }
@@ -148,7 +158,7 @@ impl Content {
         match self {
             Self::Audio(audio) => audio.lose(),
             Self::Opus(opus) => opus.lose(),
-            Self::Video(_) | Self::Data | Self::Sections => {}
+            Self::Video(_) | Self::Data | Self::Sections | Self::Cues => {}
         }
     }
 }

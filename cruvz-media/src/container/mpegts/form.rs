@@ -3,6 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
+    cue,
     elementary::REGISTRATION,
     opus,
     pes::timestamp_bytes,
@@ -38,6 +39,8 @@ pub(super) enum Form {
     Bare(u8),
     /// Sections.
     Sections,
+    /// SCTE 35 sections.
+    Cues,
 }
 
 impl Form {
@@ -65,6 +68,7 @@ impl Form {
             Codec::Mp3 => Some(Self::Bare(stream_id::AUDIO)),
             Codec::Ac3 | Codec::Eac3 => Some(Self::Bare(stream_id::PRIVATE_1)),
             Codec::TsData => match *params.config.first()? {
+                stream_type::SCTE35 => Some(Self::Cues),
                 kind if is_section_type(kind) => Some(Self::Sections),
                 // Timed ID3 goes as Apple has it; other metadata as ISO/IEC 13818-1 §2.12 has it.
                 stream_type::METADATA_PES if !params.config.windows(4).any(|four| four == b"ID3 ") => {
@@ -77,7 +81,7 @@ impl Form {
     }
 
     pub(super) const fn is_section(&self) -> bool {
-        matches!(self, Self::Sections)
+        matches!(self, Self::Sections | Self::Cues)
     }
 
     /// The track's entry in the program map.
@@ -111,6 +115,11 @@ impl Form {
                 out.put_slice(&frame.payload);
                 return Some(());
             }
+            Self::Cues => {
+                let at = frame.pts.rescale(Timescale::MPEG).ticks().saturating_add(delay);
+                out.put_slice(&cue::moved(&frame.payload, at)?);
+                return Some(());
+            }
             Self::Video { .. } => stream_id::VIDEO,
             Self::Adts(_) => stream_id::AUDIO,
             Self::Opus(_) => stream_id::PRIVATE_1,
@@ -129,7 +138,7 @@ impl Form {
                 opus::put_header(&frame.payload, out);
                 out.put_slice(&frame.payload);
             }
-            Self::Bare(_) | Self::Sections => out.put_slice(&frame.payload),
+            Self::Bare(_) | Self::Sections | Self::Cues => out.put_slice(&frame.payload),
         }
         // PES_packet_length: 0 where it does not fit, which only video may have.
         match u16::try_from(out.len() - 6) {

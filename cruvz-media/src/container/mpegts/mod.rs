@@ -11,6 +11,7 @@
 
 mod audio;
 mod counters;
+mod cue;
 mod demux;
 mod elementary;
 mod form;

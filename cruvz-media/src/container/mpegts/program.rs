@@ -201,7 +201,7 @@ impl Program {
             stream.lose(counters);
             return;
         }
-        if matches!(stream.content, Content::Sections) {
+        if matches!(stream.content, Content::Sections | Content::Cues) {
             let mut whole = Vec::new();
             if !stream.sections.push(packet.start, packet.payload, |section| {
                 whole.push(Bytes::copy_from_slice(section));

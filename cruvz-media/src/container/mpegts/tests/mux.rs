@@ -214,7 +214,7 @@ fn data_is_carried_on() {
         track(0x401, cue),
     ]);
     // A splice_null command, and a tag.
-    let section = b"\xfc\x30\x11\0\0\0\0\0\0\0\xff\xf0\0\0\0\0\x7a\x4f\xbf\xff";
+    let section = b"\xfc\x30\x11\0\0\0\0\0\0\0\xff\xff\xff\0\0\0\x4f\x25\x33\x96";
     let data = |id, payload: &'static [u8]| Frame {
         track: TrackId(id),
         payload: Bytes::from_static(payload),
