@@ -1,5 +1,6 @@
 """One SRT publisher and many players, which are real libsrt callers: what the server spends on them, and what they miss."""
 
+import contextlib
 import pathlib
 import re
 import statistics
@@ -15,6 +16,8 @@ LATENCY_MS = 120
 CLIP_S = 30
 # After all have joined: what they missed at first has been repeated by then.
 CALM_S = 1.5
+# A server may keep as much of the stream, once for all viewers: two seconds, and two more up to the next key frame.
+FILL_S = 8.0
 
 
 @dataclass
@@ -58,27 +61,31 @@ def rss_kb(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
 
 
-def measure(server_prefix, load_prefix, scenario, server_name, seconds, settle_s, port):
+def measure(server_prefix, load_prefix, scenario, server_name, seconds, port):
     """One run: its figures."""
-    with tempfile.TemporaryDirectory(prefix="cruvz-srt-fanout-") as folder:
+    with tempfile.TemporaryDirectory(prefix="cruvz-srt-fanout-") as folder, contextlib.ExitStack() as stack:
         folder, path = pathlib.Path(folder), peers.clip(scenario.kbps, CLIP_S)
         kind = peers.SERVERS[server_name]
-        with kind(folder, port, LATENCY_MS, prefix=server_prefix, gather_ms=scenario.gather_ms) as server, \
-                peers.publish(folder, path, port, LATENCY_MS, prefix=load_prefix, loop=True) as publisher:
-            server.wait_live()
-            time.sleep(settle_s)
-            pid, rss_before = server.pid(), rss_kb(server.pid())
-            with peers.Players(folder, port, scenario.viewers, LATENCY_MS, scenario.per_port, prefix=load_prefix) as players:
-                time.sleep(CALM_S)
-                began, load_before, before = cpu_s(pid), cpu_s(players.process.pid), players.totals()
-                start = time.monotonic()
-                time.sleep(seconds)
-                spent, load_spent, after = cpu_s(pid), cpu_s(players.process.pid), players.totals()
-                took, rss = time.monotonic() - start, rss_kb(pid)
-            publisher.check()
+        server = stack.enter_context(kind(folder, port, LATENCY_MS, prefix=server_prefix, gather_ms=scenario.gather_ms))
+        publisher = stack.enter_context(peers.publish(folder, path, port, LATENCY_MS, prefix=load_prefix, loop=True))
+        server.wait_live()
+        # One comes first, so that what all viewers share is there before they are weighed.
+        stack.enter_context(peers.Players(folder, port, 1, LATENCY_MS, prefix=load_prefix, name="first"))
+        time.sleep(FILL_S)
+        pid, rss_before = server.pid(), rss_kb(server.pid())
+        players = stack.enter_context(
+            peers.Players(folder, port, scenario.viewers, LATENCY_MS, scenario.per_port, prefix=load_prefix))
+        time.sleep(CALM_S)
+        began, load_before, before = cpu_s(pid), cpu_s(players.process.pid), players.totals()
+        start = time.monotonic()
+        time.sleep(seconds)
+        spent, load_spent, after = cpu_s(pid), cpu_s(players.process.pid), players.totals()
+        took, rss = time.monotonic() - start, rss_kb(pid)
+        publisher.check()
     window = {name: after[name] - before[name] for name in after}
     return {
-        "cpu": (spent - began) / window["bytes"] * 1e9 if window["bytes"] else None,
+        # The first viewer gets its share of the bytes, and of the CPU time.
+        "cpu": (spent - began) / window["bytes"] * scenario.viewers / (scenario.viewers + 1) * 1e9 if window["bytes"] else None,
         "user": (rss - rss_before) / scenario.viewers,
         "mbit": window["bytes"] * 8 / took / scenario.viewers / 1e6,
         "dropped": window["dropped"],
