@@ -15,6 +15,8 @@ pub(super) struct Sync {
     rest: Vec<u8>,
     /// The distance between packets, once found.
     stride: Option<usize>,
+    /// Bytes between the last packet and the next that have not come yet.
+    between: usize,
 }
 
 impl Sync {
@@ -46,6 +48,9 @@ impl Sync {
     ) -> usize {
         let mut at = 0;
         loop {
+            let passed = self.between.min(bytes.len() - at);
+            at += passed;
+            self.between -= passed;
             let Some(stride) = self.stride else {
                 let Found { skipped, stride } = find(&bytes[at..]);
                 at += skipped;
@@ -62,13 +67,10 @@ impl Sync {
                 self.stride = None;
                 continue;
             }
-            // What follows the packet within its stride may not be here yet.
-            if bytes.len() - at < stride {
-                return at;
-            }
             counters.packets += 1;
             take(packet, counters);
-            at += stride;
+            at += PACKET_BYTES;
+            self.between = stride - PACKET_BYTES;
         }
     }
 }

@@ -137,6 +137,16 @@ fn packets_with_parity_behind_them_are_found() {
 }
 
 #[test]
+fn the_last_packet_needs_nothing_behind_it() {
+    // It carries the end of the last frame: with the time codes taken off, and with them.
+    let m2ts = H264_AC3.0;
+    let bare: Vec<u8> = m2ts.chunks(192).flat_map(|packet| &packet[4..]).copied().collect();
+    assert!(demux(m2ts).0 == demux(&bare).0);
+    let count = |stream: &[u8]| demux(stream).1.packets as usize;
+    assert_eq!((count(m2ts), count(&bare)), (m2ts.len() / 192, m2ts.len() / 192));
+}
+
+#[test]
 fn another_program_can_be_chosen() {
     let mut demuxer = Demuxer::default().program(1);
     demuxer.push(H264_AAC.0);
