@@ -105,6 +105,13 @@ def seeds():
     losses = struct.pack(">HHIIIIII", 0x8003, 0, 0, 7, 9, 5, 0xFFFFFFFE, 2)
     yield "srt_packet", "nak", losses
     yield "srt_packet", "drop", struct.pack(">HHIIIII", 0x8007, 0, 3, 7, 9, 0x7FFFFFFF, 1)
+    # A connection: packets with gaps between them, then answers, each 20 ms behind the last.
+    said = [struct.pack(">IIII", number, 0xE0000001, 10_000 * number, 1) + b"G" * 188 for number in (0, 1, 5, 3, 700, 701)]
+    said += [struct.pack(">HHIIIIIII", 0x8002, 0, 1, 0, 1, next_, 40_000, 5_000, 8_192) for next_ in (0, 4, 9_999)]
+    said += [struct.pack(">HHIIIII", 0x8003, 0, 0, 0, 1, 0x80000005, 8), struct.pack(">HHIIII", 0x8006, 0, 1, 0, 1, 0)]
+    said += [struct.pack(">HHIIIII", 0x8007, 0, 0, 0, 1, 2, 4), struct.pack(">HHIIII", 0x8005, 0, 0, 0, 1, 0)]
+    for flags in (0, 7):
+        yield "srt_connection", str(flags), bytes([flags]) + b"".join(struct.pack(">BH", 20, len(one)) + one for one in said)
     for number, text in enumerate(["#!::r=live/cam,m=publish,u=me,s=1,key=abc", "#!:{r=a/b,t=stream}", "publish:live/cam?key=abc&x", "read:live/cam:abc", "live/cam?m=publish"]):
         yield "srt_stream_id", str(number), text.encode()
 

@@ -46,7 +46,7 @@ impl Rate {
     }
 }
 
-/// An estimate of what the link could carry, from pairs of packets sent back to back (§5.1): each sixteenth packet
+/// An estimate of what the link could carry, from pairs of packets sent back to back: each sixteenth packet
 /// and the one behind it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkCapacity {
