@@ -225,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_again(text in "udp://(@?:|0.0.0.0:|\\[::1\\]:)[1-9][0-9]{0,3}(\\?program=[1-9])?") {
+        fn what_is_shown_is_read_again(text in "udp://(@?:|0\\.0\\.0\\.0:|\\[::1\\]:)[1-9][0-9]{0,3}(\\?program=[1-9])?") {
             let url = parse(&text).unwrap();
             prop_assert_eq!(parse(&url.to_string()), Ok(url));
         }
