@@ -13,6 +13,7 @@ import srt_peers as peers
 
 SERVERS = ["libsrt", "srt-tokio", "cruvz"]
 LATENCY_MS = 120
+SECONDS = 8.0
 CLIP_S = 30
 # After all have joined: what they missed at first has been repeated by then.
 CALM_S = 1.5
@@ -31,7 +32,7 @@ class Scenario:
     gather_ms: int = 20  # of Cruvz; the others do not gather
     per_port: int = 1  # callers that share a UDP port, so that the threads of libsrt do not eat the load's core
     servers: tuple = tuple(SERVERS)
-    seconds: float = 8.0
+    seconds: float = SECONDS
     # CPU s/GB, KB per viewer, packets dropped: the most that Cruvz may have.
     goal: tuple = (3.0, 16.0, 0)
     quick: bool = False
