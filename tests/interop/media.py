@@ -1,6 +1,7 @@
 """What ffmpeg does for the tests: makes clips, publishes them, plays streams, and says which frames went by."""
 
 import subprocess
+import threading
 from collections import namedtuple
 from pathlib import Path
 
@@ -13,6 +14,8 @@ CACHE = Path(__file__).resolve().parents[2] / ".cache" / "interop"
 # RTMP and FLV count milliseconds: each time is off by up to half of one, in and out.
 TIME_TOLERANCE_S = 0.0021
 LATE_START_S = 0.33
+
+MAKING = threading.Lock()
 
 Frame = namedtuple("Frame", "pts dts md5")
 
@@ -37,7 +40,9 @@ CLIPS = {
 def clip(name):
     """The path of a clip, which is made when it is not there yet."""
     path = CACHE / f"{name}.mp4"
-    if not path.exists():
+    with MAKING:
+        if path.exists():
+            return path
         seconds, program, encoding = CLIPS[name]
         CACHE.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.mp4")

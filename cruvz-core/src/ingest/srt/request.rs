@@ -200,7 +200,7 @@ impl Wish {
     fn of(request: &Request) -> Result<Self, (Reject, String)> {
         let bad = |detail: String| (Reject::BAD_REQUEST, detail);
         let text = request.stream_id().unwrap_or_default();
-        let id = StreamId::parse(text).map_err(|error| bad(error.to_string()))?;
+        let id = StreamId::parse(text).map_err(|error| (error.reject(), error.to_string()))?;
         let action = match id.mode() {
             StreamMode::Publish => Action::Publish,
             StreamMode::Request => Action::Play,
