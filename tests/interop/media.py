@@ -32,6 +32,9 @@ CLIPS = {
     "hevc-aac": (8, FFMPEG9, ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", X265, "-tag:v", "hvc1", *AAC]),
     "av1-opus": (8, FFMPEG9, ["-c:v", "libsvtav1", "-preset", "10", "-crf", "50", "-g", "30", "-pix_fmt", "yuv420p",
                               "-c:a", "libopus", "-b:a", "64k", "-ac", "2"]),
+    "h264-opus": (6, FFMPEG, [*X264, "-bf", "0", "-c:a", "libopus", "-b:a", "64k", "-ac", "2"]),
+    "h264-mp3": (6, FFMPEG, [*X264, "-bf", "0", "-c:a", "libmp3lame", "-b:a", "96k", "-ac", "2"]),
+    "h264-ac3": (6, FFMPEG, [*X264, "-bf", "0", "-c:a", "ac3", "-b:a", "128k", "-ac", "2"]),
     "2mbit": (30, FFMPEG, [*X264, "-bf", "0", "-b:v", "2M", "-minrate", "2M", "-maxrate", "2M", "-bufsize", "1M",
                            "-nal-hrd", "cbr", *AAC]),
 }
@@ -117,8 +120,9 @@ def parse(text):
         elif line.startswith("#media_type "):
             number, kind = line[12:].split(": ")
             kinds[number] = kind
-        elif line and not line.startswith("#") and line.count(",") == 5:
-            number, dts, pts, _, _, md5 = (field.strip() for field in line.split(","))
+        elif not line.startswith("#") and line.count(",") >= 5:
+            # What may follow is data beside the frame.
+            number, dts, pts, _, _, md5 = (field.strip() for field in line.split(",")[:6])
             frame = Frame(int(pts) * scales[number], int(dts) * scales[number], md5)
             frames.setdefault(kinds[number], []).append(frame)
     return frames

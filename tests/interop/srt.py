@@ -1,111 +1,153 @@
-"""ffmpeg publishes and plays by SRT, and plays MPEG-TS over HTTP, across every protocol: each picture comes out as it went in, and no packet is missing."""
+"""SRT into every protocol and out of every other, with each codec that MPEG-TS carries; pulled, pushed, and with AES-GCM."""
 
-import subprocess
+import os
+import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from formats import CONFIG, WHOLE_S
 from matrix import cell
-from media import FFMPEG, FFMPEG9, Run, clip, parse, publish
-from server import Server, wait_for
+from media import FFMPEG, FFMPEG9, clip, publish
+from server import Server, free_port, wait_for
+from srt_matrix import TAIL_S, first_after, secured
+from srt_peers import Decoder, Ffmpeg, LiveTransmit, Process, compare, live_transmit, paced, sent
 
-# Times have 90 kHz in MPEG-TS and milliseconds in RTMP and FLV.
-SPREAD_S = 0.0042
-# Every picture that is decoded, at its own time.
-EXACT = ["-fps_mode", "passthrough", "-copyts", "-enc_time_base", "1:90000"]
-PASSPHRASE = "correct-horse-battery"
-# What a demuxer says that misses something.
-COMPLAINTS = ("Packet corrupt", "continuity", "corrupt decoded", "error while decoding", "concealing", "non monotonically")
+CLIP = "h264-bframes-aac"
+GCM = "&cryptomode=2"
 
 
-def publish_srt(folder, path, url, program=FFMPEG):
-    return Run(folder, "publisher", ["-re", "-i", path, "-c", "copy", "-f", "mpegts", url], program)
+def is_aac(name):
+    return name.endswith("aac")
 
 
-def play_decoded(folder, name, url, program=FFMPEG):
-    """Notes each decoded picture and each stretch of sound until the stream ends."""
-    start = ["-live_start_index", "0"] if url.endswith(".m3u8") else []
-    return Run(folder, name, [*start, "-i", url, "-map", "0:v?", "-map", "0:a?", *EXACT, "-f", "framemd5",
-                              "-flush_packets", "1", "-"], program)
-
-
-def decoded(path, program):
-    """The pictures and the sound of a clip, as MPEG-TS has them: without the edits of MP4."""
-    ts = path.with_suffix(f".{'9' if program is FFMPEG9 else '5'}.ts")
-    if not ts.exists():
-        subprocess.run([program, "-v", "error", "-nostdin", "-y", "-i", path, "-c", "copy", ts], check=True, capture_output=True)
-    command = [program, "-v", "error", "-i", ts, "-map", "0:v?", "-map", "0:a?", *EXACT, "-f", "framemd5", "-"]
-    return parse(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def compare_decoded(sent, viewer, tail_s=0):
-    """Fails unless every picture came as it was sent, in time, and the sound with it; but for the last `tail_s`."""
-    got = viewer.frames()
-    log = viewer.log.read_text(errors="replace")
-    found = [line for line in log.splitlines() if any(complaint.lower() in line.lower() for complaint in COMPLAINTS)]
-    assert not found, f"the viewer complains {len(found)} times: {found[0]}"
-    assert sent.keys() == got.keys(), f"sent {list(sent)}, got {list(got)}"
-    pictures, came = sent["video"], got["video"]
-    assert came[0].md5 == pictures[0].md5, "the first picture is not the first"
-    shift = came[0].pts - pictures[0].pts
-    other = [number for number, (a, b) in enumerate(zip(pictures, came)) if a.md5 != b.md5]
-    assert not other, f"{len(other)} pictures differ, the first is number {other[0]}"
-    apart = [abs(b.pts - a.pts - shift) for a, b in zip(pictures, came)]
-    until = pictures[-1].pts - tail_s
-    assert came[-1].pts - shift >= until - SPREAD_S, f"{len(pictures)} pictures sent, {len(came)} came"
-    sound, heard = sent.get("audio", []), got.get("audio", [])
-    # Sound before the first picture need not come. Its samples are not compared: decoders put noise into it.
-    wanted = [frame.pts + shift for frame in sound if pictures[0].pts < frame.pts <= until]
-    for pts in wanted:
-        apart.append(min((abs(frame.pts - pts) for frame in heard), default=1e9))
-    assert max(apart) <= SPREAD_S, f"frames moved against each other, or are missing, by {max(apart) * 1000:.1f} ms"
-    return f"{len(came)} of {len(pictures)} pictures equal, {len(heard)} of {len(sound)} stretches of sound, times within {max(apart) * 1000:.1f} ms"
-
-
-def run(folder, name, program, publish_by, play_by, config="", options=""):
+def crosses(folder, program, name, publish_by, play_by):
     path = clip(name)
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(folder, CONFIG + config))
-        urls = server.urls("live/cam") | {"SRT": server.srt_url("live/cam", options=options)}
+    with Server(folder, CONFIG) as server, ExitStack() as stack:
+        urls = server.urls("live/cam")
 
         def view():
-            return stack.enter_context(play_decoded(folder, play_by, urls[play_by], program))
+            return stack.enter_context(Decoder(folder, "viewer", urls[play_by], program, is_aac(name)))
 
-        # The viewer comes first and waits, over SRT for 2.5 s; playlists wait for nobody.
-        viewer = None
-        if play_by != "HLS":
-            viewer = view()
+        # Playlists and SRT are asked for what is there; the others wait.
+        late = play_by in ("HLS", "SRT")
+        viewer = None if late else view()
+        if viewer:
             wait_for("the viewer's session", server.sessions, 10)
         if publish_by == "SRT":
-            publisher = publish_srt(folder, path, server.srt_url("live/cam", "publish", options), program)
+            publisher = Ffmpeg(program).publish(folder, path, server.srt_url("live/cam", "publish"))
         else:
             publisher = publish(folder, path, urls[publish_by], program)
         stack.enter_context(publisher)
-        if viewer is None:
+        if late:
             server.wait_live("live/cam")
             viewer = view()
         assert publisher.wait(WHOLE_S) == 0, "the publisher failed"
         viewer.wait(WHOLE_S)
-        # The goodbye of libsrt overtakes what it has still to send.
-        return compare_decoded(decoded(path, program), viewer, tail_s=0.4 if publish_by == "SRT" else 0)
+        return compare(sent(path, program), viewer, late, TAIL_S if publish_by == "SRT" else 0)
 
 
-def register(program, name, publish_by, play_by, note="", **settings):
+def register(program, name, publish_by, play_by):
     version = "9" if program is FFMPEG9 else "5"
-    cell(f"ffmpeg {version} publishes {name} by {publish_by}, plays by {play_by}{note}")(
-        lambda folder: run(folder, name, program, publish_by, play_by, **settings)
+    cell(f"SRT paths: ffmpeg {version} publishes {name} by {publish_by}, plays by {play_by}", beside=True)(
+        lambda folder: crosses(folder, program, name, publish_by, play_by)
     )
 
 
-for program in (FFMPEG, FFMPEG9):
-    for publish_by, play_by in (("SRT", "RTMP"), ("SRT", "FLV"), ("SRT", "HLS"), ("SRT", "SRT"), ("RTMP", "SRT"), ("RTMP", "TS"), ("SRT", "TS")):
-        register(program, "h264-aac", publish_by, play_by)
-register(FFMPEG, "h264-bframes-aac", "SRT", "SRT")
-register(FFMPEG9, "hevc-aac", "SRT", "RTMP")
-register(FFMPEG9, "hevc-aac", "RTMP", "SRT")
+for out in ("RTMP", "FLV", "HLS", "TS"):
+    register(FFMPEG, "h264-aac", "SRT", out)
+    register(FFMPEG9, "hevc-aac", "SRT", out)
 register(FFMPEG, "h264-bframes-aac", "RTMP", "TS")
 register(FFMPEG9, "hevc-aac", "RTMP", "TS")
-for key_bytes in (16, 32):
-    encrypted = {"config": f'[engine.srt]\npassphrase = "{PASSPHRASE}"\n',
-                 "options": f"&passphrase={PASSPHRASE}&pbkeylen={key_bytes}"}
-    register(FFMPEG, "h264-aac", "SRT", "SRT", note=f", AES-{key_bytes * 8}", **encrypted)
+register(FFMPEG9, "hevc-aac", "RTMP", "SRT")
+for name in ("hevc-aac", "h264-opus", "h264-mp3", "h264-ac3"):
+    register(FFMPEG9, name, "SRT", "SRT")
+register(FFMPEG9, "h264-opus", "RTMP", "SRT")
 
+
+class Restream(Process):
+    """An engine that publishes one stream here, or fetches it, and sends it on to a target."""
+
+    def __init__(self, folder, stream, target):
+        self.rtmp = free_port()
+        program = Path(os.environ["CRUVZ_SERVER"]).parent / "examples" / "restream"
+        super().__init__(folder, "restream", [program, f"127.0.0.1:{self.rtmp}", stream, target])
+        wait_for("the start of restreaming", self.lines, 10)
+
+
+def pulled(folder, url, publisher, we_listen=False):
+    """The engine fetches from a publisher and sends on by RTMP; what then plays is what was published."""
+    with Server(folder, CONFIG) as server, ExitStack() as stack:
+        judge = stack.enter_context(Decoder(folder, "judge", server.urls("live/cam")["TS"]))
+        wait_for("the judge's session", server.sessions, 10)
+        if not we_listen:
+            publisher = stack.enter_context(publisher())
+        restream = stack.enter_context(Restream(folder, f"live/cam={url}", server.rtmp_url("live/cam")))
+        if we_listen:
+            publisher = stack.enter_context(publisher())
+        publisher.watch(server, WHOLE_S)
+        restream.process.kill()  # it would wait for the publisher to come back
+        judge.wait(WHOLE_S)
+        return compare(sent(clip(CLIP)), judge, late=True, tail_s=TAIL_S)
+
+
+def pushed(folder, url, player):
+    """ffmpeg publishes by RTMP, the engine sends on; the player gets what was published."""
+    with ExitStack() as stack:
+        restream = Restream(folder, "live/cam", url)
+        stack.enter_context(restream)
+        player = stack.enter_context(player())
+        publisher = stack.enter_context(publish(folder, clip(CLIP), f"rtmp://127.0.0.1:{restream.rtmp}/live/cam"))
+        first = first_after(time.monotonic(), player)
+        assert publisher.wait(WHOLE_S) == 0, "the publisher failed"
+        player.wait(WHOLE_S)
+        return f"{compare(sent(clip(CLIP)), player, late=True)}, {first}"
+
+
+@cell("SRT paths: pulled as a caller from srt-live-transmit", beside=True)
+def pulled_from_listener(folder):
+    port = free_port()
+    command = live_transmit("file://con", f"srt://127.0.0.1:{port}?mode=listener")
+    return pulled(folder, f"srt://127.0.0.1:{port}", lambda: Process(folder, "publisher", command, paced(clip(CLIP))))
+
+
+@cell("SRT paths: pulled as a listener, ffmpeg 5 calls", beside=True)
+def pulled_from_caller(folder):
+    port = free_port()
+    call = lambda: Ffmpeg(FFMPEG).publish(folder, clip(CLIP), f"srt://127.0.0.1:{port}")
+    return pulled(folder, f"srt://127.0.0.1:{port}?mode=listener", call, we_listen=True)
+
+
+@cell("SRT paths: pulled with AES-256-GCM from ffmpeg 9", beside=True)
+def pulled_gcm(folder):
+    port, options = free_port(), secured(32)[1]
+    wait = lambda: Ffmpeg(FFMPEG9).publish(folder, clip(CLIP), f"srt://127.0.0.1:{port}?mode=listener{options}")
+    return pulled(folder, f"srt://127.0.0.1:{port}?mode=caller{options}{GCM}", wait)
+
+
+@cell("SRT paths: pushed to srt-live-transmit", beside=True)
+def pushed_to_listener(folder):
+    port = free_port()
+    return pushed(folder, f"srt://127.0.0.1:{port}",
+                  lambda: LiveTransmit().play(folder, f"srt://127.0.0.1:{port}?mode=listener"))
+
+
+@cell("SRT paths: pushed as a listener, ffmpeg 5 calls", beside=True)
+def pushed_to_caller(folder):
+    port = free_port()
+    return pushed(folder, f"srt://127.0.0.1:{port}?mode=listener",
+                  lambda: Ffmpeg(FFMPEG).play(folder, f"srt://127.0.0.1:{port}?connect_timeout=20000"))
+
+
+@cell("SRT paths: pushed with AES-128-GCM to ffmpeg 9", beside=True)
+def pushed_gcm(folder):
+    port, options = free_port(), secured(16)[1]
+    return pushed(folder, f"srt://127.0.0.1:{port}?mode=caller{options}{GCM}",
+                  lambda: Ffmpeg(FFMPEG9).play(folder, f"srt://127.0.0.1:{port}?mode=listener{options}"))
+
+
+@cell("SRT paths: pushed to another Cruvz with AES-256-GCM", beside=True)
+def pushed_to_cruvz(folder):
+    config, options = secured(32)
+    with Server(folder, CONFIG + config) as server:
+        url = server.srt_url("live/cam", "publish", f"{options}{GCM}")
+        return pushed(folder, url, lambda: Decoder(folder, "judge", server.urls("live/cam")["TS"]))

@@ -1,7 +1,9 @@
 """Programs that speak SRT: each publishes a clip, plays a stream, and says when the first of it came."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from media import FFMPEG, FFMPEG9, MAKING, Run, parse
@@ -14,17 +16,26 @@ sys.path.insert(0, str(ROOT / "bench"))
 import transport_stream  # noqa: E402
 
 PASSPHRASE = "correct-horse-battery"
-# Decoded, as it comes, with its own times.
-DECODED = ["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-copyts", "-f", "framemd5", "-flush_packets", "1", "-"]
+# Pictures are decoded, since each format frames them in its own way; sound is not, since decoders begin differently in the middle.
+# Times are the stream's own.
+FRAMES = ["-map", "0:v?", "-map", "0:a?", "-fps_mode", "passthrough", "-copyts", "-enc_time_base:v", "1/90000", "-c:a", "copy"]
+DIGESTS = ["-f", "framemd5", "-flush_packets", "1", "-"]
+# Long enough to know the codecs, and no longer.
+PROBE = ["-analyzeduration", "500000"]
 # What a demuxer says that misses something.
 COMPLAINTS = ("packet corrupt", "continuity", "corrupt decoded", "error while decoding", "concealing", "non monotonically")
 
 # Times have 90 kHz in MPEG-TS and milliseconds in RTMP and FLV.
 SPREAD_S = 0.0042
-# Stretches of sound at the start that a decoder may make otherwise.
-SILENT = 6
-# Pictures that even a player who comes late must see.
-LATE_PICTURES = 60
+# What a frame of sound lasts at most.
+SOUND_S = 0.03
+# The fewest frames of a kind that are worth a verdict.
+PIECE = 60
+# How long a program that sends sends nothing only if it has nothing.
+SETTLE_S = 0.5
+# Pictures that may be torn from each other where a stream ends anywhere.
+RAGGED = 4
+NAMES = {"video": "pictures", "audio": "sounds"}
 
 
 class Process:
@@ -55,8 +66,25 @@ class Process:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.name} still runs after {deadline_s} s") from None
 
+    def watch(self, server, deadline_s):
+        """Waits for the end of a publisher; says what the server knew of it last. Some do not end with their input."""
+        seen, until = None, time.monotonic() + deadline_s
+        while self.process.poll() is None:
+            assert time.monotonic() < until, f"{self.name} still runs after {deadline_s} s"
+            now = next((session for session in server.sessions() if session["role"] == "publish"), seen)
+            if self.feeder and self.feeder.poll() is not None and now["bytes"] == seen["bytes"]:
+                self.process.send_signal(signal.SIGINT)
+            seen = now
+            time.sleep(SETTLE_S)
+        return seen
+
     def lines(self):
         return self.log.read_text(errors="replace").splitlines()
+
+
+def digests(aac=True):
+    """What makes ffmpeg say which frames there are; AAC as it is without the headers that MPEG-TS wants."""
+    return [*FRAMES, *(["-bsf:a", "aac_adtstoasc"] if aac else []), *DIGESTS]
 
 
 class Recorder(Process):
@@ -68,7 +96,7 @@ class Recorder(Process):
     def frames(self):
         stream = transport_stream.read(self.output.read_bytes())
         assert stream.continuity_errors == 0, f"{stream.continuity_errors} continuity errors in {stream.packets} packets"
-        command = [FFMPEG, "-v", "warning", "-i", self.output, *DECODED]
+        command = [FFMPEG, "-v", "warning", "-i", self.output, *digests()]
         decoded = subprocess.run(command, check=True, capture_output=True, text=True)
         self.log.write_text(self.log.read_text(errors="replace") + decoded.stderr)
         return parse(decoded.stdout)
@@ -77,9 +105,9 @@ class Recorder(Process):
 class Decoder(Run):
     """An ffmpeg that decodes as it comes."""
 
-    def __init__(self, folder, name, url, program=FFMPEG):
+    def __init__(self, folder, name, url, program=FFMPEG, aac=True):
         start = ["-live_start_index", "0"] if url.endswith(".m3u8") else []
-        super().__init__(folder, name, [*start, "-i", url, *DECODED], program)
+        super().__init__(folder, name, [*PROBE, *start, "-i", url, *digests(aac)], program)
 
     def has_media(self):
         return any(line[:1].isdigit() for line in self.output.read_text().splitlines())
@@ -96,7 +124,8 @@ class Ffmpeg:
         self.program, self.name = program, "ffmpeg 9" if program is FFMPEG9 else "ffmpeg 5"
 
     def publish(self, folder, path, url):
-        return Run(folder, "publisher", ["-re", "-i", path, "-c", "copy", "-f", "mpegts", url], self.program)
+        return Process(folder, "publisher", [self.program, "-v", "warning", "-nostdin", "-re", "-i", path, "-c", "copy", "-f",
+                                             "mpegts", url])
 
     def play(self, folder, url):
         return Decoder(folder, "player", url, self.program)
@@ -149,42 +178,55 @@ class SrtTokio:
         return Recorder(folder, "player", [SRT_TOKIO, url], output=folder / "played.ts")
 
 
-def decoded(path, program=FFMPEG):
-    """The pictures and the sound of a clip, as MPEG-TS has them: without the edits of MP4."""
+def sent(path, program=FFMPEG):
+    """The frames of a clip, with the times they have in MPEG-TS: without the edits of MP4."""
     with MAKING:
         ts = path.with_suffix(f".{'9' if program is FFMPEG9 else '5'}.ts")
         if not ts.exists():
             subprocess.run([program, "-v", "error", "-nostdin", "-y", "-i", path, "-c", "copy", ts], check=True, capture_output=True)
-    return parse(subprocess.run([program, "-v", "error", "-i", ts, *DECODED], check=True, capture_output=True, text=True).stdout)
+    command = [program, "-v", "error", "-i", ts, *digests(path.stem.endswith("aac"))]
+    return parse(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def compare(sent, player, late=False):
-    """Fails unless every picture came as it was sent, in time, and the sound with it. Who comes late begins at a keyframe."""
+def compare(sent, player, late=False, tail_s=0):
+    """Fails unless every picture and every sound came as it was sent, and in time.
+
+    Who comes `late` begins at a keyframe, and sound before the first picture need not come. Where the publisher itself may
+    lose its end, `tail_s` of it may be absent.
+    """
     got, found = player.frames(), complaints(player)
     assert not found, f"the player complains {len(found)} times: {found[0]}"
     assert sent.keys() == got.keys(), f"sent {list(sent)}, got {list(got)}"
-    pictures, sounds = sent.get("video", []), sent.get("audio", [])
-    if late:
-        pictures = since(pictures, got["video"])
-        sounds = [sound for sound in sounds if sound.pts >= pictures[0].pts]
-    come = got.get("video", [])
-    assert len(come) == len(pictures), f"{len(pictures)} pictures sent, {len(come)} came"
-    other = [number for number, (a, b) in enumerate(zip(pictures, come)) if a.md5 != b.md5]
-    assert not other, f"{len(other)} pictures differ, the first is number {other[0]}"
-    shifts = [b.pts - a.pts for a, b in zip(pictures, come)]
-    # A decoder begins with silence of its own length.
-    places = {frame.md5: frame.pts for frame in got.get("audio", [])}
-    heard = [places[sound.md5] - sound.pts for sound in sounds if sound.md5 in places]
-    assert len(heard) >= len(sounds) - SILENT, f"{len(sounds)} stretches of sound sent, {len(heard)} came"
-    shifts += heard
+    figures, shifts, start = [], [], None
+    for kind in ("video", "audio"):
+        if kind not in sent:
+            continue
+        first, count = place(sent[kind], got[kind], kind, bool(tail_s))
+        here = sent[kind][first : first + count]
+        start = here[0].pts if start is None else start
+        # Sound before the first picture is let in with it.
+        shifts += [b.pts - a.pts for a, b in zip(here, got[kind]) if a.pts >= start]
+        assert late or first == 0 or here[0].pts <= start + SOUND_S, f"{kind}: the first {first} of {len(sent[kind])} did not come"
+        absent = sent[kind][-1].pts - here[-1].pts
+        assert absent <= tail_s, f"{kind}: the last {absent:.2f} s did not come"
+        figures.append(f"{len(here)} of {len(sent[kind])} {NAMES[kind]}")
     spread = max(shifts) - min(shifts)
     assert spread <= 2 * SPREAD_S, f"frames moved against each other by {spread * 1000:.1f} ms"
-    return f"{len(come)} pictures equal, {len(heard)} of {len(sounds)} sounds, 0 continuity errors, times within {spread * 500:.1f} ms"
+    return f"{' and '.join(figures)} in one piece, times within {spread * 500:.1f} ms"
 
 
-def since(pictures, come):
-    """The pictures from the first on that came."""
-    first = next((number for number, picture in enumerate(pictures) if picture.md5 == come[0].md5), None)
-    assert first is not None, "the first picture that came was never sent"
-    assert first <= len(pictures) - LATE_PICTURES, f"the first picture that came is number {first} of {len(pictures)}"
-    return pictures[first:]
+def place(sent, got, kind, ragged):
+    """(where in `sent` the frames begin that came, how many they are): one piece of it, each as it was.
+
+    With a `ragged` end some of the last may lack: frames are sent in another order than they are shown.
+    """
+    assert len(got) >= PIECE, f"only {len(got)} of {kind} came"
+    came = [frame.md5 for frame in got]
+    digests = [frame.md5 for frame in sent]
+    for count in range(len(came), len(came) - (RAGGED if ragged else 0) - 1, -1):
+        for first in range(len(digests) - count + 1):
+            if digests[first : first + count] == came[:count]:
+                return first, count
+    known = [digests.index(digest) if digest in digests else None for digest in came]
+    breaks = [f"{a} then {b}" for a, b in zip(known, known[1:]) if None in (a, b) or b != a + 1]
+    raise AssertionError(f"{kind}: {len(came)} of {len(digests)} came, not in one piece: number {'; '.join(breaks[:3])}")

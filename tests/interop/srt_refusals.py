@@ -50,8 +50,8 @@ def stream_ids(folder):
             ("a wrong key", 1403, {"stream_id": "#!::r=live/cam,m=publish,key=wrong"}),
             ("a key for other streams", 1403, {"stream_id": f"publish:other/cam?key={KEY}"}),
             ("nobody publishes it", 1404, {"stream_id": "read:live/cam"}),
-            ("file mode", 13, {"stream_id": right, "transmission": FILE}),
-            ("messages in file mode", 12, {"stream_id": right, "transmission": FILE, "message_api": 1}),
+            ("file mode", 12, {"stream_id": right, "transmission": FILE}),
+            ("messages in file mode", 13, {"stream_id": right, "transmission": FILE, "message_api": 1}),
             ("FEC", 14, {"stream_id": right, "filter": FEC}),
             ("the right key", ACCEPTED, {"stream_id": right}),
         ])

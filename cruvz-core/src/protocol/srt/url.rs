@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use super::Cipher;
 use crate::protocol::{
     params::percent_decode,
     url::{self, AddressError},
@@ -53,9 +54,9 @@ pub enum UrlMode {
 
 /// Where to send to or fetch from, and how.
 ///
-/// Parameters are named as in other tools: `mode`, `streamid`, `passphrase`, `pbkeylen` (bytes), `latency` (milliseconds),
-/// `maxbw` (bytes per second), and `localaddr` and `localport`, or `adapter` and `port`, of
-/// ours; `transtype=live` and `pkt_size=1316` may be there. `Display` and `Debug` show
+/// Parameters are named as in other tools: `mode`, `streamid`, `passphrase`, `pbkeylen` (bytes), `cryptomode` (1 for AES-CTR,
+/// 2 for AES-GCM), `latency` (milliseconds), `maxbw` (bytes per second), and `localaddr` and `localport`, or `adapter` and
+/// `port`, of ours; `transtype=live` and `pkt_size=1316` may be there. `Display` and `Debug` show
 /// no value of them but the mode, since stream ids hold keys.
 ///
 /// ```
@@ -74,6 +75,7 @@ pub struct Url {
     stream_id: String,
     passphrase: Option<String>,
     key_bytes: Option<u8>,
+    cipher: Cipher,
     latency_ms: Option<u16>,
     max_bandwidth_bps: Option<u64>,
     local_host: Option<String>,
@@ -109,6 +111,11 @@ impl Url {
     /// How long the AES key is, in bytes: 16, 24 or 32.
     pub const fn key_bytes(&self) -> Option<u8> {
         self.key_bytes
+    }
+
+    /// How we encrypt where we call.
+    pub const fn cipher(&self) -> Cipher {
+        self.cipher
     }
 
     /// The latency asked for, in milliseconds, at most 60,000.
@@ -149,6 +156,13 @@ impl Url {
             "pbkeylen" => {
                 let bytes = value.parse().ok().filter(|bytes| [16, 24, 32].contains(bytes));
                 self.key_bytes = Some(bytes.ok_or_else(|| bad("pbkeylen", "16, 24 or 32"))?);
+            }
+            "cryptomode" => {
+                self.cipher = match value {
+                    "0" | "1" => Cipher::Ctr,
+                    "2" => Cipher::Gcm,
+                    _ => return Err(bad("cryptomode", "0, 1 (AES-CTR) or 2 (AES-GCM)")),
+                }
             }
             "latency" => {
                 let ms = value.parse().ok().filter(|ms| *ms <= 60_000);
@@ -246,13 +260,14 @@ mod tests {
     #[test]
     fn urls_come_apart() {
         let url: Url =
-            "SRT://h:9?streamid=%23!::r=live/cam,m=publish&passphrase=0123456789&pbkeylen=32&latency=250\
+            "SRT://h:9?streamid=%23!::r=live/cam,m=publish&passphrase=0123456789&pbkeylen=32&cryptomode=2&latency=250\
                         &maxbw=125000&pkt_size=1316&transtype=live&mode=caller&adapter=192.0.2.1&localport=7000"
                 .parse()
                 .unwrap();
         assert_eq!((url.host(), url.port(), url.mode()), ("h", 9, UrlMode::Caller));
         assert_eq!(url.stream_id(), "#!::r=live/cam,m=publish");
         assert_eq!((url.passphrase(), url.key_bytes()), (Some("0123456789"), Some(32)));
+        assert_eq!(url.cipher(), Cipher::Gcm);
         assert_eq!((url.latency_ms(), url.max_bandwidth_bps()), (Some(250), Some(1_000_000)));
         assert_eq!((url.local_host(), url.local_port()), (Some("192.0.2.1"), Some(7_000)));
         let plain: Url = "srt://[::1]/".parse().unwrap();

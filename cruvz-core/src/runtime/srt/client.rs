@@ -174,7 +174,7 @@ async fn dial(job: &Job<Url>) -> Result<Agreed, Error> {
     let length = KeyLength::from_bytes(bytes.into()).unwrap_or_default();
     let config = CallerConfig {
         link: link_config(job)?,
-        crypto: CryptoChoice { length, ..CryptoChoice::default() },
+        crypto: CryptoChoice { length, cipher: url.cipher() },
         stream_id: Some(url.stream_id()).filter(|id| !id.is_empty()).map(Into::into),
         ..CallerConfig::default()
     };

@@ -43,7 +43,7 @@ pub enum KeyMaterialError {
 }
 
 /// How payloads are encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Cipher {
     /// AES in counter mode: secret, but not safe from change.
     #[default]
