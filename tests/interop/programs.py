@@ -69,8 +69,8 @@ def gstreamer_plays(folder):
         return compare(frames_of(path), frames_in(out))
 
 
-def obs_settings(folder, url, name):
-    """An OBS that has been set up once: a scene with a clip in it, and a custom server to stream to."""
+def obs_settings(folder, url, name, source=None):
+    """An OBS that has been set up once: a scene with a source in it, a clip unless told, and a custom server to stream to."""
     home = Path(folder) / "obs"
     basic = home / "config" / "obs-studio" / "basic"
     for part in ("profiles/Cruvz", "scenes"):
@@ -87,8 +87,9 @@ def obs_settings(folder, url, name):
     )
     service = {"type": "rtmp_custom", "settings": {"server": url, "key": name, "use_auth": False, "bwtest": False}}
     (basic / "profiles/Cruvz/service.json").write_text(json.dumps(service))
+    settings = source or {"local_file": str(clip("h264-aac")), "looping": True, "is_local_file": True}
     source = {"id": "ffmpeg_source", "versioned_id": "ffmpeg_source", "name": "Clip", "mixers": 255, "enabled": True,
-              "settings": {"local_file": str(clip("h264-aac")), "looping": True, "is_local_file": True}}
+              "settings": settings}
     item = {"name": "Clip", "id": 1, "visible": True, "pos": {"x": 0.0, "y": 0.0}, "scale": {"x": 2.0, "y": 2.0}, "align": 5}
     scene = {"id": "scene", "versioned_id": "scene", "name": "Scene", "settings": {"id_counter": 1, "items": [item]}}
     (basic / "scenes/Cruvz.json").write_text(json.dumps({
@@ -98,30 +99,39 @@ def obs_settings(folder, url, name):
     return {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "XDG_RUNTIME_DIR": str(home / "run")}
 
 
-@cell(f"OBS publishes for {OBS_S} s, ffmpeg plays by RTMP")
-def obs(folder):
+@contextmanager
+def obs(folder, settings):
+    """An OBS that streams, on a screen of its own."""
     display = f":{free_port()}"
+    screen = ["Xvfb", display, "-screen", "0", "1280x800x24", "+extension", "GLX", "-nolisten", "tcp"]
+    environment = os.environ | settings | {"DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1", "QT_QPA_PLATFORM": "xcb"}
+    command = ["obs", "--multi", "--startstreaming", "--profile", "Cruvz", "--collection", "Cruvz",
+               "--minimize-to-tray", "--disable-missing-files-check"]
+    with program(folder, "xvfb", screen), program(folder, "obs", command, env=environment):
+        yield
+
+
+@cell(f"OBS publishes for {OBS_S} s, ffmpeg plays by RTMP")
+def obs_publishes(folder):
     with Server(folder) as server, ExitStack() as stack:
-        settings = obs_settings(folder, f"rtmp://127.0.0.1:{server.rtmp}/live", "obs")
-        screen = ["Xvfb", display, "-screen", "0", "1280x800x24", "+extension", "GLX", "-nolisten", "tcp"]
-        stack.enter_context(program(folder, "xvfb", screen))
-        environment = os.environ | settings | {"DISPLAY": display, "LIBGL_ALWAYS_SOFTWARE": "1", "QT_QPA_PLATFORM": "xcb"}
-        command = ["obs", "--multi", "--startstreaming", "--profile", "Cruvz", "--collection", "Cruvz",
-                   "--minimize-to-tray", "--disable-missing-files-check"]
-        stack.enter_context(program(folder, "obs", command, env=environment))
+        stack.enter_context(obs(folder, obs_settings(folder, f"rtmp://127.0.0.1:{server.rtmp}/live", "obs")))
         server.wait_live("live/obs", OBS_START_S)
-        viewer = stack.enter_context(play(folder, "viewer", server.rtmp_url("live/obs")))
-        time.sleep(OBS_S)  # what is measured is this time
-        info = next(stream for stream in server.streams() if stream["name"] == "live/obs")
-        viewer.process.send_signal(signal.SIGINT)
-        viewer.wait(10)
-        frames = viewer.frames()
-        video, audio = frames["video"], frames["audio"]
-        assert info["state"] == "live", f"the stream is {info['state']}"
-        # OBS drops pictures when it is starved of CPU, which is not ours to judge; the sound has no holes.
-        assert len(video) >= OBS_S * 15, f"{len(video)} pictures in {OBS_S} s"
-        hole = max(b.dts - a.dts for a, b in zip(audio, audio[1:]))
-        assert hole <= 0.1 and len(audio) >= (OBS_S - 3) * 46, f"{len(audio)} audio frames, a hole of {hole:.3f} s"
-        apart = abs(video[-1].dts - audio[-1].dts)
-        assert apart <= 0.5, f"audio and video end {apart:.2f} s apart"
-        return f"{len(video)} video + {len(audio)} audio frames, largest hole in the sound {hole * 1000:.0f} ms"
+        return look(server, stack.enter_context(play(folder, "viewer", server.rtmp_url("live/obs"))))[1]
+
+
+def look(server, viewer):
+    """Watches for a while what OBS publishes as live/obs. Returns its pictures and the figures."""
+    time.sleep(OBS_S)  # what is measured is this time
+    info = next(stream for stream in server.streams() if stream["name"] == "live/obs")
+    viewer.process.send_signal(signal.SIGINT)
+    viewer.wait(10)
+    frames = viewer.frames()
+    video, audio = frames["video"], frames["audio"]
+    assert info["state"] == "live", f"the stream is {info['state']}"
+    # OBS drops pictures when it is starved of CPU, which is not ours to judge; the sound has no holes.
+    assert len(video) >= OBS_S * 15, f"{len(video)} pictures in {OBS_S} s"
+    hole = max(b.dts - a.dts for a, b in zip(audio, audio[1:]))
+    assert hole <= 0.1 and len(audio) >= (OBS_S - 3) * 46, f"{len(audio)} audio frames, a hole of {hole:.3f} s"
+    apart = abs(video[-1].dts - audio[-1].dts)
+    assert apart <= 0.5, f"audio and video end {apart:.2f} s apart"
+    return video, f"{len(video)} video + {len(audio)} audio frames, largest hole in the sound {hole * 1000:.0f} ms"

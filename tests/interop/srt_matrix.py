@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from formats import CONFIG, WHOLE_S
 from matrix import cell
 from media import FFMPEG, FFMPEG9, clip, publish
+from programs import OBS_START_S, look, obs, obs_settings
 from server import Server, wait_for
 from srt_peers import PASSPHRASE, Decoder, Ffmpeg, Gstreamer, LiveTransmit, compare, sent
 
@@ -72,3 +73,29 @@ for peer in PEERS:
     for key in KEYS:
         register(peer, key, publishes)
         register(peer, key, plays)
+
+
+def obs_both_ways(folder, key_bytes):
+    """OBS shows what it plays by SRT, and publishes that by SRT."""
+    config, options = secured(key_bytes)
+    with Server(folder, config) as server, ExitStack() as stack:
+        stack.enter_context(publish(folder, clip(CLIP), server.rtmp_url("live/cam"), loop=-1))
+        server.wait_live("live/cam")
+        # OBS wants no percent signs and counts latency in microseconds.
+        source = {"is_local_file": False, "input": server.srt_url("live/cam", options=options), "input_format": "mpegts",
+                  "reconnect_delay_sec": 1}
+        target = server.srt_url("live/obs", "publish", f"&mode=caller&latency=200000{options}")
+        stack.enter_context(obs(folder, obs_settings(folder, target, "", source)))
+        server.wait_live("live/obs", OBS_START_S)
+        viewer = stack.enter_context(Decoder(folder, "viewer", server.urls("live/obs")["TS"]))
+        pictures, figures = look(server, viewer)
+        different = len({picture.md5 for picture in pictures})
+        assert different >= len(pictures) // 2, f"{different} different pictures of {len(pictures)}: OBS does not show the stream"
+        sessions = {(session["stream"], session["role"]): session for session in server.sessions() if session["protocol"] == "srt"}
+        playing, publishing = sessions["live/cam", "play"], sessions["live/obs", "publish"]
+        assert not playing["skips"], f"OBS as a player was made to jump {playing['skips']} times"
+        return f"{figures}, {different} different pictures, {playing['srt']['lost_packets']} lost in play, {faultless(publishing)}"
+
+
+for key in KEYS:
+    cell(f"SRT: OBS plays and publishes, {key}", beside=True)(lambda folder, key=key: obs_both_ways(folder, KEYS[key]))
