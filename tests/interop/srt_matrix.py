@@ -8,13 +8,13 @@ from matrix import cell
 from media import FFMPEG, FFMPEG9, clip, publish
 from programs import OBS_START_S, look, obs, obs_settings
 from server import Server, wait_for
-from srt_peers import PASSPHRASE, Decoder, Ffmpeg, Gstreamer, LiveTransmit, compare, sent
+from srt_peers import PASSPHRASE, SRT_TOKIO, Decoder, Ffmpeg, Gstreamer, LiveTransmit, SrtTokio, compare, sent
 
 CLIP = "h264-bframes-aac"
 # What programs lose of their own end: libsrt throws away what it has not sent yet when its socket is closed.
 TAIL_S = 0.5
 KEYS = {"plain": None, "AES-128": 16, "AES-256": 32}
-PEERS = [Ffmpeg(FFMPEG), Ffmpeg(FFMPEG9), LiveTransmit(), Gstreamer()]
+PEERS = [Ffmpeg(FFMPEG), Ffmpeg(FFMPEG9), LiveTransmit(), Gstreamer(), *([SrtTokio()] if SRT_TOKIO else [])]
 
 
 def secured(key_bytes):

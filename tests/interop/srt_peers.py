@@ -1,5 +1,6 @@
 """Programs that speak SRT: each publishes a clip, plays a stream, and says when the first of it came."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,8 +10,8 @@ from pathlib import Path
 from media import FFMPEG, FFMPEG9, MAKING, Run, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-# Built by `tests/interop/run --srt-tokio`.
-SRT_TOKIO = ROOT / "target" / "bench" / "srt-tokio-caller"
+# Where `tests/interop/run --srt-tokio` has built it.
+SRT_TOKIO = os.environ.get("SRT_TOKIO")
 
 sys.path.insert(0, str(ROOT / "bench"))
 import transport_stream  # noqa: E402
