@@ -17,7 +17,8 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         eprintln!("usage: restream RTMP_ADDR STREAM[=SOURCE] TARGET...");
         return Ok(ExitCode::from(2));
     };
-    let (stream, source) = stream.split_once('=').map_or((&stream[..], None), |(name, url)| (name, Some(url)));
+    let (stream, source) =
+        stream.split_once('=').map_or((&stream[..], None), |(name, url)| (name, Some(url)));
     let stream: StreamName = stream.parse()?;
     let engine = Engine::builder().rtmp(addr).start().await?;
     let mut events = engine.events();

@@ -119,9 +119,9 @@ def obs_publishes(folder):
         return look(server, stack.enter_context(play(folder, "viewer", server.rtmp_url("live/obs"))))[1]
 
 
-def look(server, viewer):
+def look(server, viewer, seconds=OBS_S):
     """Watches for a while what OBS publishes as live/obs. Returns its pictures and the figures."""
-    time.sleep(OBS_S)  # what is measured is this time
+    time.sleep(seconds)  # what is measured is this time
     info = next(stream for stream in server.streams() if stream["name"] == "live/obs")
     viewer.process.send_signal(signal.SIGINT)
     viewer.wait(10)
@@ -129,9 +129,9 @@ def look(server, viewer):
     video, audio = frames["video"], frames["audio"]
     assert info["state"] == "live", f"the stream is {info['state']}"
     # OBS drops pictures when it is starved of CPU, which is not ours to judge; the sound has no holes.
-    assert len(video) >= OBS_S * 15, f"{len(video)} pictures in {OBS_S} s"
+    assert len(video) >= seconds * 15, f"{len(video)} pictures in {seconds} s"
     hole = max(b.dts - a.dts for a, b in zip(audio, audio[1:]))
-    assert hole <= 0.1 and len(audio) >= (OBS_S - 3) * 46, f"{len(audio)} audio frames, a hole of {hole:.3f} s"
+    assert hole <= 0.1 and len(audio) >= (seconds - 3) * 46, f"{len(audio)} audio frames, a hole of {hole:.3f} s"
     apart = abs(video[-1].dts - audio[-1].dts)
     assert apart <= 0.5, f"audio and video end {apart:.2f} s apart"
     return video, f"{len(video)} video + {len(audio)} audio frames, largest hole in the sound {hole * 1000:.0f} ms"

@@ -20,7 +20,8 @@ const PAYLOAD: usize = 1316;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::args().nth(1).ok_or("usage: srt-tokio-caller URL")?;
-    let (address, query) = url.strip_prefix("srt://").and_then(|rest| rest.split_once('?')).ok_or("want srt://HOST:PORT?…")?;
+    let (address, query) =
+        url.strip_prefix("srt://").and_then(|rest| rest.split_once('?')).ok_or("want srt://HOST:PORT?…")?;
     let options: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let stream_id = *options.get("streamid").ok_or("want a streamid")?;
     let mut builder = SrtSocket::builder().latency(LATENCY);
