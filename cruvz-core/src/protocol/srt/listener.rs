@@ -223,8 +223,11 @@ impl Offer {
             match extension {
                 Extension::HelloRequest(said) if hello.is_none() => hello = Some(said),
                 Extension::StreamId(text) if stream_id.is_none() => stream_id = Some(text),
-                // A caller that has just made a new key sends both; the first is the one in use.
-                Extension::KeyMaterialRequest(body) => key_material = key_material.or(Some(body)),
+                // A caller that has just made a new key sends both; the first is the one in use. A copy: a slice would keep
+                // the whole datagram, which may be padded to 64 KiB, as long as the connection lasts.
+                Extension::KeyMaterialRequest(body) => {
+                    key_material = key_material.or_else(|| Some(Bytes::copy_from_slice(&body)));
+                }
                 Extension::Congestion(name) if name == "live" => {}
                 Extension::Congestion(_) => unsupported = unsupported.or(Some(Reject::CONGESTION)),
                 Extension::Filter(_) => unsupported = unsupported.or(Some(Reject::FILTER)),

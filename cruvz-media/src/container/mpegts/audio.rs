@@ -180,7 +180,9 @@ impl Parser {
             }
             self.signature = signature;
         }
-        let payload = if frame.is_joined { Bytes::new() } else { bytes.slice(frame.header_bytes..) };
+        // A copy: a slice would keep its PES packet, of which the rest may be garbage.
+        let payload = if frame.is_joined { &[] } else { &bytes[frame.header_bytes..] };
+        let payload = Bytes::copy_from_slice(payload);
         put_unit(time, payload, counters, out);
     }
 

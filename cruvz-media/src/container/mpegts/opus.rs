@@ -74,7 +74,11 @@ impl Parser {
                 return;
             };
             match self.clock.next(samples, 48_000) {
-                Some(pts) => out.push(Output::Unit(Unit { pts, dts: pts, keyframe: true, payload })),
+                Some(pts) => {
+                    // A copy: a slice would keep its PES packet, of which the rest may be garbage.
+                    let payload = Bytes::copy_from_slice(&payload);
+                    out.push(Output::Unit(Unit { pts, dts: pts, keyframe: true, payload }));
+                }
                 None => counters.untimed += 1,
             }
         }

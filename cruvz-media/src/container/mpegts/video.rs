@@ -108,7 +108,9 @@ impl Parser {
     /// The payload, behind those parameter sets that its track's configuration does not hold.
     fn with_unknown(&self, sets: &[Bytes], coded: BytesMut) -> Bytes {
         if sets.iter().all(|set| self.sets.contains(set)) {
-            return coded.freeze();
+            // Where most was filling, the room for it would be kept as long as the frame.
+            let is_tight = coded.len() >= coded.capacity() / 2;
+            return if is_tight { coded.freeze() } else { Bytes::copy_from_slice(&coded) };
         }
         let mut payload = BytesMut::new();
         for set in sets.iter().filter(|set| !self.sets.contains(set)) {
@@ -140,4 +142,18 @@ impl Parser {
 fn put_unit(payload: &mut BytesMut, unit: &[u8]) {
     payload.put_u32(unit.len() as u32);
     payload.put_slice(unit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_picture_in_much_filling_keeps_little_memory() {
+        let mut coded = BytesMut::with_capacity(1 << 20);
+        put_unit(&mut coded, &[0x65; 100]);
+        let payload = Parser::new(Codec::H264).with_unknown(&[], coded);
+        let held = payload.try_into_mut().expect("nobody else has it");
+        assert!(held.len() == 104 && held.capacity() < 1_000, "{} bytes", held.capacity());
+    }
 }

@@ -211,3 +211,20 @@ fn a_caller_leaves_a_listener_of_old() {
     let outcome = pair.tell(&answer.to_bytes());
     assert!(matches!(outcome, Some(Outcome::Rejected(Reject::VERSION))), "{outcome:?}");
 }
+
+#[test]
+fn a_request_keeps_nothing_of_a_datagram_that_was_padded() {
+    let mut pair = Pair::new(CallerConfig { link: link(secret("correct horse")), ..CallerConfig::default() });
+    let induction = pair.sent();
+    let Answer::Reply(reply) = pair.ask(&induction) else { panic!("no cookie") };
+    pair.tell(&reply);
+    let mut conclusion = control(&pair.sent());
+    let Control::Handshake(body) = &conclusion.body else { panic!("no handshake") };
+    // An unknown block that fills the datagram.
+    let padded: Bytes = [body, &[0, 99, 0x3a, 0x98][..], &[0; 60_000]].concat().into();
+    conclusion.body = Control::Handshake(padded.clone());
+    let answer = pair.listener.receive(pair.now, pair.from, &conclusion);
+    drop(conclusion);
+    assert!(matches!(answer, Answer::Request(_)), "{answer:?}");
+    assert!(padded.is_unique());
+}

@@ -171,3 +171,12 @@ fn a_new_program_map_replaces_the_tracks() {
     let opus_eac3 = frames(&demux(OPUS_EAC3.0).0).len();
     assert!(frames(&events).len() >= frames(&first).len() + opus_eac3 - 1, "{counters:?}");
 }
+
+#[test]
+fn no_frame_keeps_the_memory_of_what_came_with_it() {
+    for (stream, _) in ALL.into_iter().chain([AAC_LATM]) {
+        let frames = frames(&demux(stream).0);
+        assert!(!frames.is_empty());
+        assert!(frames.iter().all(|frame| frame.payload.is_unique()));
+    }
+}
