@@ -177,28 +177,35 @@ impl Shard {
     /// Takes what has come.
     fn read(&mut self, inbox: &mut Inbox) {
         let now = self.port.context.clock.now();
+        let mut is_empty = false;
         for _ in 0..READS {
             match self.port.socket.receive(inbox) {
                 Ok(true) => inbox.datagrams().for_each(|datagram| self.take(now, &datagram)),
-                Ok(false) => break,
+                Ok(false) => is_empty = true,
                 Err(error) => {
                     tracing::debug!(%error, "an SRT socket cannot be read");
-                    break;
+                    is_empty = true;
                 }
+            }
+            if is_empty {
+                break;
             }
         }
         let others = self.guests.len() > self.viewers || !self.deciding.is_empty();
         let gather = self.port.context.srt.gather;
-        self.next_read = now + if others { SOON.min(gather) } else { gather };
+        // What is still there, of many viewers or of a flood, must not fill the socket while this waits.
+        let pause = if others { SOON.min(gather) } else { gather };
+        self.next_read = if is_empty { now + pause } else { now };
     }
 
+    /// Finds out whom a datagram is for before it is kept: a flood of what is for nobody is thrown away where it lies.
     fn take(&mut self, now: Duration, datagram: &Datagram<'_>) {
-        let bytes = Bytes::copy_from_slice(datagram.bytes);
-        match Packet::destination(&bytes) {
-            Some(SocketId::LISTENER) => self.shake_hands(now, datagram, bytes),
+        let bytes = || Bytes::copy_from_slice(datagram.bytes);
+        match Packet::destination(datagram.bytes) {
+            Some(SocketId::LISTENER) => self.shake_hands(now, datagram, bytes()),
             Some(id) => match self.guests.get_mut(&id) {
                 // Whoever guesses a socket id is not believed unless it also has the address.
-                Some(guest) if guest.caller.remote == datagram.from => guest.link.take(now, bytes),
+                Some(guest) if guest.caller.remote == datagram.from => guest.link.take(now, bytes()),
                 _ => {}
             },
             None => {}
