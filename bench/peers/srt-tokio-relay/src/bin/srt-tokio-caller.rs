@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use srt_tokio::SrtSocket;
+use srt_tokio::{SrtSocket, options::PacketSize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, stdin, stdout};
 
 const LATENCY: Duration = Duration::from_millis(120);
@@ -24,7 +24,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         url.strip_prefix("srt://").and_then(|rest| rest.split_once('?')).ok_or("want srt://HOST:PORT?…")?;
     let options: HashMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let stream_id = *options.get("streamid").ok_or("want a streamid")?;
-    let mut builder = SrtSocket::builder().latency(LATENCY);
+    let mut builder = SrtSocket::builder().latency(LATENCY).set(|options| {
+        // It announces this as the size of its packets, headers and all: the default has no room for 1,316 bytes of media.
+        options.sender.max_payload_size = PacketSize(1456);
+    });
     if let Some(passphrase) = options.get("passphrase") {
         let key_bytes = options.get("pbkeylen").map_or(Ok(16), |bytes| bytes.parse())?;
         builder = builder.encryption(key_bytes, *passphrase);
