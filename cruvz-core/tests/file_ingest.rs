@@ -141,7 +141,7 @@ async fn what_cannot_be_played_is_refused_with_its_reason() {
     let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
     for (path, kind, words) in [
         (PathBuf::from("no such file.mp4"), ErrorKind::NotFound, "no such file.mp4"),
-        (manifest, ErrorKind::Unsupported, "neither MP4 nor FLV"),
+        (manifest, ErrorKind::Unsupported, "neither MP4, FLV nor MPEG-TS"),
     ] {
         let refused = engine.publish_file(name(), FileSource::new(path)).await.unwrap_err();
         assert_eq!(refused.kind(), kind, "{words}");
