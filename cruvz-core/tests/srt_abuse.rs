@@ -156,20 +156,25 @@ fn conclusion(id: u32, cookie: u32, version: u32, extensions: &[u8]) -> Vec<u8> 
     header([1 << 31, 0, 0, 0], &body)
 }
 
-/// The cookie that `socket` is given, and the whole reply.
-fn cookie(socket: &UdpSocket, server: SocketAddr) -> (u32, Vec<u8>) {
+/// What the server says to `datagram` of the caller `id`, which is said again until there is an answer, as callers do.
+fn reply_to(id: u32, datagram: &[u8], socket: &UdpSocket, server: SocketAddr) -> Vec<u8> {
     let mut buffer = [0; 2_000];
-    for _ in 0..20 {
-        socket.send_to(&induction(9), server).unwrap();
+    for _ in 0..50 {
+        socket.send_to(datagram, server).unwrap();
         // A port may have been another's, to whom the server still speaks.
         while let Ok(len) = socket.recv(&mut buffer) {
-            let reply = buffer[..len].to_vec();
-            if Packet::destination(&reply) == Some(SocketId(9)) {
-                return (handshake(&reply).1.cookie.0, reply);
+            if Packet::destination(&buffer[..len]) == Some(SocketId(id)) {
+                return buffer[..len].to_vec();
             }
         }
     }
-    panic!("no cookie")
+    panic!("no answer")
+}
+
+/// The cookie that `socket` is given, and the whole reply.
+fn cookie(socket: &UdpSocket, server: SocketAddr) -> (u32, Vec<u8>) {
+    let reply = reply_to(9, &induction(9), socket, server);
+    (handshake(&reply).1.cookie.0, reply)
 }
 
 fn resident_bytes() -> u64 {
@@ -255,10 +260,8 @@ async fn only_the_cookie_of_its_own_address_opens_the_door() {
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(answers(&thief), Vec::<Vec<u8>>::new(), "who cannot be reached is told nothing");
         // The same with its own, which is let in, so that silence above was about the cookie.
-        let mut buffer = [0; 2_000];
-        owner.send_to(&conclusion(9, stolen, 5, &wish("publish:live/owned")), server).unwrap();
-        let len = owner.recv(&mut buffer).unwrap();
-        assert_eq!(handshake(&buffer[..len]).1.stage, Stage::Conclusion);
+        let reply = reply_to(9, &conclusion(9, stolen, 5, &wish("publish:live/owned")), &owner, server);
+        assert_eq!(handshake(&reply).1.stage, Stage::Conclusion);
     })
     .await
     .unwrap();
@@ -290,20 +293,17 @@ async fn odd_conclusions_are_answered_shortly_and_tell_nobody_who_else_is_there(
         for (nth, extensions) in odd_extensions().iter().enumerate().step_by(5) {
             // An address of its own for each, as the server goes on speaking to those whom it let in.
             let (socket, id) = (somewhere(nth as u64), 77 + nth as u32);
-            socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
             let (cookie, _) = cookie(&socket, server);
             let version = if nth % 10 == 0 { 4 } else { 5 };
             let question = conclusion(id, cookie, version, extensions);
-            socket.send_to(&question, server).unwrap();
-            let mut buffer = [0; 2_000];
-            let len = socket.recv(&mut buffer).expect("an answer");
-            let (destination, answer) = handshake(&buffer[..len]);
-            assert_eq!(destination, SocketId(id));
+            let reply = reply_to(id, &question, &socket, server);
+            let (_, answer) = handshake(&reply);
             assert!(!secrets.contains(&answer.socket_id.0));
             match answer.stage {
                 // Without an id of ours: it is told its own again.
                 Stage::Reject(_) => {
-                    assert_eq!((answer.socket_id, len <= question.len()), (SocketId(id), true))
+                    assert_eq!((answer.socket_id, reply.len() <= question.len()), (SocketId(id), true))
                 }
                 Stage::Conclusion => assert_ne!(answer.socket_id, SocketId(id)),
                 stage => panic!("{stage:?}"),
@@ -419,6 +419,28 @@ async fn a_player_that_acknowledges_nothing_gets_what_it_has_room_for_and_leaves
     assert_eq!(packets, 16);
     bystanders.judge().await;
     bystanders.alone(tasks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_player_that_keeps_alive_and_acknowledges_nothing_is_ended() {
+    let bystanders = Bystanders::new(|config| config.egress.stuck_timeout_ms = 1_000).await;
+    let peer = Peer::connect(bystanders.addr(), "read:live/copy").await.unwrap();
+    let goodbye = tokio::task::spawn_blocking(move || {
+        let (began, mut buffer) = (Instant::now(), vec![0; 2_000]);
+        peer.socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        while began.elapsed() < Duration::from_secs(20) {
+            peer.control(Control::KeepAlive);
+            if let Ok(len) = peer.socket.recv(&mut buffer)
+                && let Ok(Packet::Control(packet)) = Packet::parse(Bytes::copy_from_slice(&buffer[..len]))
+                && packet.body == Control::Shutdown
+            {
+                return true;
+            }
+        }
+        false
+    });
+    assert!(goodbye.await.unwrap(), "it is still being served");
+    bystanders.judge().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

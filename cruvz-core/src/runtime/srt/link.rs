@@ -151,7 +151,10 @@ impl Link {
     /// When it is over; the peer has been told.
     pub(crate) fn care(&mut self, now: Duration, port: &mut Port) -> Result<(), Over> {
         let stats = self.connection.stats();
+        let limit = Duration::from_millis(port.context.config.egress.stuck_timeout_ms);
+        let is_stuck = stats.sent.waits_since.is_some_and(|since| now.saturating_sub(since) > limit);
         let ended = self.media.session().end_reason().or_else(|| match &self.media {
+            Media::Out(_) if is_stuck => Some("took nothing for too long".into()),
             Media::Out(viewer) => viewer.ended(&self.connection, self.latency, now),
             Media::In(_) => None,
         });

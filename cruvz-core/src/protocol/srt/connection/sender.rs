@@ -511,6 +511,7 @@ impl Sender {
     }
 
     pub(super) fn stats(&self) -> SendStats {
-        SendStats { in_flight: self.next - self.acked, ..self.stats }
+        let in_flight = self.next - self.acked;
+        SendStats { in_flight, waits_since: (in_flight > 0).then_some(self.progress), ..self.stats }
     }
 }

@@ -32,6 +32,8 @@ pub struct SendStats {
     pub expired: u64,
     /// Packets on their way: sent and not yet acknowledged.
     pub in_flight: u64,
+    /// When the peer last acknowledged any of them, or the first was sent; `None` while none is on its way.
+    pub waits_since: Option<Duration>,
     /// Acknowledgements received.
     pub acks: u64,
     /// Loss reports received.
