@@ -11,10 +11,11 @@ fuzz_target!(|text: &str| {
     assert!(text.len() <= 512 && !name.is_empty() && !name.contains('?'));
     assert!(!name.starts_with('/') && !name.ends_with('/'));
     assert!(id.params().len() <= Params::MAX);
-    // A secret must not come out where people look.
-    for (_, secret) in id.params() {
+    // What is shown does not depend on the secrets. Where nothing is decoded, one that occurs once can be exchanged.
+    for (_, secret) in id.params().filter(|_| !text.contains(['%', '+'])) {
         if secret.len() > 8 && text.matches(secret).count() == 1 {
-            assert!(!format!("{id:?}").contains(secret));
+            let other = StreamId::parse(&text.replace(secret, &"z".repeat(secret.len())));
+            assert_eq!(format!("{id:?}"), format!("{:?}", other.expect("the same with another secret")));
         }
     }
 });
