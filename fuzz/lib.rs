@@ -25,6 +25,14 @@ pub fn pieces(bytes: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// `text` with another secret of the same length. `None` for a short one, and for one that occurs elsewhere as well, itself
+/// overlapped included: there is no telling which is the secret then.
+pub fn with_another(text: &str, secret: &str) -> Option<String> {
+    let occurs =
+        |part: &str| text.as_bytes().windows(part.len()).filter(|window| *window == part.as_bytes()).count();
+    (secret.len() > 8 && occurs(secret) == 1).then(|| text.replace(secret, &"z".repeat(secret.len())))
+}
+
 /// Splits off the records that seeds are made of: a kind, then a length of two bytes, then that many bytes.
 /// The last may be cut short.
 pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
