@@ -234,6 +234,10 @@ fn parse_text(body: &[u8]) -> Option<String> {
 }
 
 fn write_text(text: &str, out: &mut BytesMut) {
+    if text.is_empty() {
+        // A block of no words is refused, by libsrt as well.
+        out.put_u32(0);
+    }
     for chunk in text.as_bytes().chunks(4) {
         let mut word = [0; 4];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -266,6 +270,7 @@ mod tests {
             Extension::KeyMaterialRequest(Bytes::from_static(&[1; 8])),
             Extension::KeyMaterialResponse(Bytes::from_static(&[0, 0, 0, 3])),
             Extension::StreamId("publish:live/cam".into()),
+            Extension::StreamId("".into()),
             Extension::Congestion("file".into()),
             Extension::Filter("fec,cols:10,rows:5".into()),
             Extension::Group(Bytes::from_static(&[2; 8])),
