@@ -80,6 +80,20 @@ impl Publisher {
         self.stream.flush();
     }
 
+    /// Waits until a viewer needs a keyframe, at most every 300 ms: see [`LiveStream::request_keyframe`]. One that stands by
+    /// as a backup waits until it feeds the stream.
+    ///
+    /// # Cancel safety
+    /// No request is lost when the future is dropped.
+    pub async fn keyframe_requested(&self) {
+        self.stream.keyframe_requested(self.id).await;
+    }
+
+    /// Whether a viewer needs a keyframe, for publishers that look now and then rather than wait. Each request is told once.
+    pub fn take_keyframe_request(&self) -> bool {
+        self.stream.take_keyframe_request(self.id)
+    }
+
     /// The stream it feeds.
     pub fn stream(&self) -> &LiveStream {
         &self.stream

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::{
+    keyframe::KeyframeWish,
     log::{Item, Log, Retention},
     name::StreamName,
     registry::HubContext,
@@ -84,6 +85,8 @@ struct Inner {
     state: Mutex<State>,
     /// Told at every change of `state` that a reader may wait for.
     changed: Notify,
+    /// Told when somebody begins to wait for a keyframe.
+    keyframe_asked: Notify,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,7 @@ struct State {
     last_publisher: u64,
     /// The next frame must be a start: a source begins here.
     gate: Option<Gate>,
+    keyframe: KeyframeWish,
     wires: Vec<Arc<WireLog>>,
     meter: Meter,
     interest: usize,
@@ -165,12 +169,14 @@ impl LiveStream {
             source: Source::Awaited,
             last_publisher: 0,
             gate: None,
+            keyframe: KeyframeWish::default(),
             wires: Vec::new(),
             meter: Meter::default(),
             interest: 0,
             playable: false,
         };
-        Self(Arc::new(Inner { name, hub, state: Mutex::new(state), changed: Notify::new() }))
+        let (state, changed, keyframe_asked) = (Mutex::new(state), Notify::new(), Notify::new());
+        Self(Arc::new(Inner { name, hub, state, changed, keyframe_asked }))
     }
 
     /// Its name.
@@ -217,6 +223,24 @@ impl LiveStream {
     pub fn is_playable(&self) -> bool {
         let state = self.0.state.lock();
         state.playable && !matches!(state.source, Source::Ended { .. })
+    }
+
+    /// Asks whoever publishes for a keyframe: somebody needs one to begin or to go on. Never waits.
+    ///
+    /// However many ask, the publisher is told at most every 300 ms; a request that comes sooner is told when that time is
+    /// over, unless a keyframe comes first. Publishers of protocols without such a request (RTMP, SRT, files) go on as they
+    /// are; see [`crate::Publisher::keyframe_requested`] for those from code.
+    ///
+    /// Whether the present publisher listens for requests: if not, a viewer need not wait for what it asked for.
+    pub fn request_keyframe(&self) -> bool {
+        let (first, heeded) = {
+            let keyframe = &mut self.0.state.lock().keyframe;
+            (keyframe.ask(), keyframe.is_heeded())
+        };
+        if first {
+            self.0.keyframe_asked.notify_waiters();
+        }
+        heeded
     }
 
     /// Ends the stream for everybody: publisher and viewers.
@@ -402,6 +426,9 @@ impl LiveStream {
         }
         let first = start && !state.playable;
         state.playable |= start;
+        if start {
+            state.keyframe.answer();
+        }
         state.push(Entry { frame, tracks: tracks.clone(), discontinuity, arrived: now, start });
         drop(state);
         if retracked {
@@ -429,6 +456,37 @@ impl LiveStream {
         self.0.state.lock().meter.dropped(now);
     }
 
+    /// Whether publisher `id`, if it is the one that feeds the log, is to make a keyframe now. Each request is told once.
+    pub(super) fn take_keyframe_request(&self, id: PublisherId) -> bool {
+        let now = self.0.hub.clock.now();
+        let mut state = self.0.state.lock();
+        if !state.is_fed_by(id) {
+            return false;
+        }
+        state.keyframe.heed();
+        state.keyframe.take(now)
+    }
+
+    /// Waits until [`Self::take_keyframe_request`] says so.
+    pub(super) async fn keyframe_requested(&self, id: PublisherId) {
+        loop {
+            let asked = self.0.keyframe_asked.notified();
+            tokio::pin!(asked);
+            asked.as_mut().enable();
+            if self.take_keyframe_request(id) {
+                return;
+            }
+            let due = {
+                let state = self.0.state.lock();
+                state.keyframe.due().filter(|_| state.is_fed_by(id))
+            };
+            match due {
+                Some(due) => tokio::time::sleep_until(self.0.hub.clock.instant(due)).await,
+                None => asked.await,
+            }
+        }
+    }
+
     /// Whether anybody waits for its next frame.
     pub(crate) fn is_watched(&self) -> bool {
         let state = self.0.state.lock();
@@ -449,7 +507,12 @@ impl State {
     fn begin_source(&mut self, active: Holder, resumed: bool) {
         self.source = Source::Live { active, backup: None };
         self.gate = Some(Gate { discontinuity: resumed });
+        self.keyframe = KeyframeWish::default();
         self.timeline.discontinuity();
+    }
+
+    fn is_fed_by(&self, id: PublisherId) -> bool {
+        matches!(&self.source, Source::Live { active, .. } if active.id == id)
     }
 
     fn push(&mut self, entry: Entry) {
