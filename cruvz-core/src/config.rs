@@ -1,7 +1,10 @@
 //! Typed configuration of the engine. Every field has a unit, a default and, where it matters, a bound.
 
+mod webrtc;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use self::webrtc::{TurnConfig, WebRtcConfig};
 pub use crate::protocol::srt::Passphrase;
 
 /// How an engine behaves. `Default` suits most.
@@ -31,6 +34,8 @@ pub struct EngineConfig {
     pub hls: HlsConfig,
     /// SRT.
     pub srt: SrtConfig,
+    /// WebRTC.
+    pub webrtc: WebRtcConfig,
 }
 
 impl Default for EngineConfig {
@@ -46,6 +51,7 @@ impl Default for EngineConfig {
             egress: EgressConfig::default(),
             hls: HlsConfig::default(),
             srt: SrtConfig::default(),
+            webrtc: WebRtcConfig::default(),
         }
     }
 }
@@ -55,7 +61,7 @@ impl Default for EngineConfig {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AddressConfig {
-    /// RTMP(S) and SRT connections per second. Default 20; 0 is no limit.
+    /// RTMP(S), SRT and WebRTC connections per second. Default 20; 0 is no limit.
     pub connections_per_s: u32,
     /// Connections that may come at once, before that pace holds. Default 100: an audience behind one router.
     pub connection_burst: u32,

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub(crate) mod context;
+pub(crate) mod port;
 pub(crate) mod random;
 pub mod remote;
 pub(crate) mod rtmp_client;

@@ -48,6 +48,12 @@ pub enum Protocol {
     Srt,
     /// MPEG-TS in bare datagrams.
     Udp,
+    /// WebRTC, before it is known whose session it is.
+    WebRtc,
+    /// WebRTC to a viewer, agreed on by WHEP.
+    Whep,
+    /// WebRTC from a publisher, agreed on by WHIP.
+    Whip,
     /// FLV over WebSocket.
     WsFlv,
 }
@@ -65,6 +71,9 @@ impl Protocol {
             Self::Rtmps => "rtmps",
             Self::Srt => "srt",
             Self::Udp => "udp",
+            Self::WebRtc => "webrtc",
+            Self::Whep => "whep",
+            Self::Whip => "whip",
             Self::WsFlv => "ws_flv",
         }
     }

@@ -24,8 +24,9 @@ use crate::{
     protocol::srt::{Answer, ControlPacket, Listener, Packet, Random, Request, SocketId},
     runtime::{
         context::Context,
+        port::Port,
         random::random,
-        srt::link::{Link, Port},
+        srt::link::Link,
         udp::{Datagram, Inbox, Route, UdpSocket},
     },
     session::gate::Refusal,
@@ -61,7 +62,7 @@ pub(crate) fn serve(context: &Context, sockets: Vec<UdpSocket>) -> Result<(), Er
         let shard = Shard {
             door: Door::new(context, &lobby),
             listener: Listener::new(random.fork()),
-            port: Port::new(context, socket),
+            port: Port::new(context, socket, Protocol::Srt),
             deciding: JoinSet::new(),
             asking: HashMap::new(),
             callers: HashMap::new(),

@@ -7,15 +7,16 @@ use std::{
 
 use bytes::Bytes;
 
-use super::link::{Link, Media, Over, Port};
+use super::link::{Link, Media, Over};
 use crate::{
-    Error, ErrorKind,
+    Error, ErrorKind, Protocol,
     protocol::srt::{
         Answer, Caller, CallerConfig, Control, ControlPacket, CryptoChoice, Established, KeyLength,
         LinkConfig, Listener, Outcome, Packet, Passphrase, Random, Reject, Rendezvous, Request, SocketId,
         Url, UrlMode,
     },
     runtime::{
+        port::Port,
         random::random,
         remote::Job,
         udp::{Datagram, Inbox, Route, UdpSocket},
@@ -169,7 +170,7 @@ impl Dialling {
 async fn dial(job: &Job<Url>) -> Result<Agreed, Error> {
     let (url, context) = (&job.url, &job.context);
     let remote = resolve(url.host(), url.port()).await?;
-    let port = Port::new(context, UdpSocket::bind(local_addr(url, remote).await?)?);
+    let port = Port::new(context, UdpSocket::bind(local_addr(url, remote).await?)?, Protocol::Srt);
     let bytes = url.key_bytes().unwrap_or(context.config.srt.key_bytes);
     let length = KeyLength::from_bytes(bytes.into()).unwrap_or_default();
     let config = CallerConfig {
@@ -237,7 +238,7 @@ async fn listen(job: &Job<Url>) -> Result<Agreed, Error> {
         "" => SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), url.port()),
         host => resolve(host, url.port()).await?,
     };
-    let port = Port::new(context, UdpSocket::bind(addr)?);
+    let port = Port::new(context, UdpSocket::bind(addr)?, Protocol::Srt);
     let mut listener = Listener::new(Random::new(random()?));
     let (config, mut inbox) = (link_config(job)?, Inbox::new(RUNS));
     loop {

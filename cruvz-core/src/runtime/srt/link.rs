@@ -9,38 +9,9 @@ use crate::{
     egress::srt::Viewer,
     ingest::mpegts::Feed,
     protocol::srt::{CloseReason, Connection, ConnectionConfig, Control, Established, Event, Packet, Run},
-    runtime::{
-        context::Context,
-        udp::{Route, UdpSocket},
-    },
+    runtime::{port::Port, udp::Route},
     session::Session,
 };
-
-/// What links need to send.
-pub(crate) struct Port {
-    pub(crate) context: Context,
-    pub(crate) socket: UdpSocket,
-    /// One run of datagrams.
-    out: Vec<u8>,
-}
-
-impl Port {
-    pub(crate) fn new(context: &Context, socket: UdpSocket) -> Self {
-        Self { context: context.clone(), socket, out: Vec::with_capacity(1 << 16) }
-    }
-
-    /// Sends one datagram.
-    pub(crate) fn send(&self, route: Route, datagram: &[u8]) {
-        self.send_run(route, datagram, datagram.len());
-    }
-
-    fn send_run(&self, route: Route, bytes: &[u8], segment: usize) {
-        let lost = self.socket.send(route, bytes, segment);
-        if lost > 0 {
-            self.context.totals.unsent(crate::Protocol::Srt, lost as u64);
-        }
-    }
-}
 
 /// The stream of a connection.
 pub(crate) enum Media {
