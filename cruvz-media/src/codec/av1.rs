@@ -25,6 +25,8 @@ mod obu {
 pub struct Obu<'a> {
     /// `obu_type`.
     pub kind: u8,
+    /// The byte of temporal_id and spatial_id behind the header, where it has one.
+    pub extension: Option<u8>,
     /// What stands behind header and size.
     pub payload: &'a [u8],
 }
@@ -51,13 +53,14 @@ impl<'a> Obus<'a> {
             return Err(Error::Invalid { field: "obu_forbidden_bit", value: 1 });
         }
         let header_bytes = if header & 4 == 0 { 1 } else { 2 };
+        let extension = self.rest.get(1..header_bytes).and_then(|extension| extension.first()).copied();
         let mut payload = self.rest.get(header_bytes..).ok_or_else(|| truncated.clone())?;
         self.rest = &[];
         if header & 2 != 0 {
             let (size, after) = split_leb128(payload)?;
             (payload, self.rest) = after.split_at_checked(size).ok_or(truncated)?;
         }
-        Ok(Obu { kind: (header >> 3) & 0xF, payload })
+        Ok(Obu { kind: (header >> 3) & 0xF, extension, payload })
     }
 }
 
@@ -77,7 +80,7 @@ impl<'a> Iterator for Obus<'a> {
 }
 
 /// A number in groups of seven bits, lowest first (§4.10.5): at most eight bytes and 32 bits.
-fn split_leb128(bytes: &[u8]) -> Result<(usize, &[u8]), Error> {
+pub(crate) fn split_leb128(bytes: &[u8]) -> Result<(usize, &[u8]), Error> {
     let mut value = 0u64;
     for (at, byte) in bytes.iter().take(8).enumerate() {
         value |= u64::from(byte & 0x7F) << (7 * at);
@@ -93,7 +96,8 @@ fn split_leb128(bytes: &[u8]) -> Result<(usize, &[u8]), Error> {
     })
 }
 
-fn put_leb128(record: &mut BytesMut, mut value: usize) {
+/// Appends `value` in that form, as short as it can be.
+pub(crate) fn put_leb128(record: &mut BytesMut, mut value: usize) {
     while value >= 0x80 {
         record.put_u8((value & 0x7F) as u8 | 0x80);
         value >>= 7;

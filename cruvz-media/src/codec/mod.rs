@@ -10,6 +10,7 @@ use crate::{AudioFormat, Codec, CodecParams, Format, VideoFormat};
 
 pub mod aac;
 pub mod ac3;
+pub(crate) mod access_unit;
 pub mod av1;
 mod bits;
 pub mod flac;
