@@ -9,6 +9,7 @@ pub mod codec;
 pub mod container;
 pub mod frame;
 pub mod hls;
+pub mod rtp;
 pub mod time;
 pub mod track;
 
