@@ -8,5 +8,6 @@ pub mod rtmp;
 pub mod srt;
 pub mod udp;
 mod url;
+pub mod webrtc;
 
 pub use params::Params;

@@ -147,7 +147,7 @@ mod tests {
         for at in [0, 100, 200] {
             repeats.report(7);
             assert_eq!(all(&mut repeats, at * MS), [7]);
-            assert_eq!(all(&mut repeats, at * MS + ECHO_WAIT - MS), []);
+            assert_eq!(all(&mut repeats, at * MS + ECHO_WAIT - MS), [0_u64; 0]);
             let due = (at > 0).then_some(at * MS + ECHO_WAIT);
             assert_eq!(repeats.next(), due);
             assert_eq!(repeats.first(at * MS + ECHO_WAIT), due.map(|_| 7));
@@ -158,7 +158,7 @@ mod tests {
         repeats.report(7);
         assert_eq!(all(&mut repeats, 300 * MS), [7]);
         repeats.acknowledge(8);
-        assert_eq!(all(&mut repeats, 400 * MS), []);
+        assert_eq!(all(&mut repeats, 400 * MS), [0_u64; 0]);
     }
 
     #[test]
