@@ -15,6 +15,7 @@ use crate::{
     app::Server,
     banner,
     config::{Config, ConfigError, LogConfig, LogFormat, load},
+    doctor::{self, Verdict},
 };
 
 const ABOUT: &str = "Live streaming server: RTMP and SRT in; RTMP, SRT, HTTP-FLV, HLS and LL-HLS out";
@@ -62,11 +63,12 @@ WATCH
   srt://HOST:8890?streamid=read:live/cam       SRT
 
 OPERATE
+  `cruvz-server doctor` looks at ports, addresses, certificate and limits of this machine, and says what is wrong.
   /livez /readyz /metrics /api/v1/streams /api/v1/sessions
   SIGTERM or SIGINT lets publishers finish (drain.timeout_ms), then stops; a second one stops at once.
 
 EXIT STATUS
-  0 after a stop by signal, 1 when it cannot start, 2 for wrong arguments.";
+  0 after a stop by signal, 1 when it cannot start or the doctor found a problem, 2 for wrong arguments.";
 
 #[derive(Debug, Parser)]
 #[command(name = "cruvz-server", version, about = ABOUT, after_help = MANUAL)]
@@ -81,6 +83,14 @@ struct Arguments {
 enum Command {
     /// Run the server (the default)
     Serve(Serve),
+    /// Look at ports, addresses, certificate and limits, and say what is wrong; exit status 1 if something does not work
+    Doctor {
+        #[command(flatten)]
+        serve: Serve,
+        /// Print one JSON object instead of a list
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -158,16 +168,19 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Some(Command::Config(ConfigCommand::Check { file })) => check(file),
         Some(Command::Config(ConfigCommand::Print(serve))) => print(serve),
+        Some(Command::Doctor { serve, json }) => return doctor(serve, json),
         Some(Command::Serve(serve)) => run(serve),
         None => run(arguments.serve),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("cruvz-server: {message}");
-            ExitCode::FAILURE
-        }
+        Err(message) => complain(&message),
     }
+}
+
+fn complain(message: &str) -> ExitCode {
+    eprintln!("cruvz-server: {message}");
+    ExitCode::FAILURE
 }
 
 /// An error as the user reads it.
@@ -189,6 +202,24 @@ fn print(serve: Serve) -> Result<(), String> {
     let config = serve.load().map_err(told)?;
     print!("{}", toml::to_string_pretty(&config).map_err(told)?);
     Ok(())
+}
+
+/// Prints what the doctor finds. Warnings are no failure.
+fn doctor(serve: Serve, json: bool) -> ExitCode {
+    let config = match serve.load() {
+        Ok(config) => config,
+        Err(error) => return complain(&error.to_string()),
+    };
+    let report = doctor::examine(&config);
+    if json {
+        match serde_json::to_string_pretty(&report) {
+            Ok(text) => println!("{text}"),
+            Err(error) => return complain(&error.to_string()),
+        }
+    } else {
+        print!("{report}");
+    }
+    if report.verdict() == Verdict::Problem { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn run(serve: Serve) -> Result<(), String> {

@@ -9,6 +9,7 @@ mod app;
 mod banner;
 mod cli;
 pub mod config;
+mod doctor;
 mod http;
 mod play;
 mod router;

@@ -91,6 +91,48 @@ fn a_port_in_use_is_said_plainly() {
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--rtmp"), "{err}");
 }
 
+#[test]
+fn the_doctor_says_what_is_wrong_and_fails_only_then() {
+    let free = ["doctor", "--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let (code, out, _) = run(&free);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("rtmp over TCP") && out.contains("srt over UDP") && out.contains(" 0 problems"),
+        "{out}"
+    );
+
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let sick = file(&format!(
+        "rtmp.listen = ''\nsrt.listen = ''\nhttp.listen = '{addr}'\n[tls]\ncert = '/nowhere/cert.pem'\nkey = '/nowhere/key.pem'\n"
+    ));
+    let path = sick.path().to_str().unwrap();
+    let (code, out, _) = run(&["doctor", "--config", path]);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(
+        out.contains("PROBLEM") && out.contains("is in use by") && out.contains("/nowhere/key.pem"),
+        "{out}"
+    );
+
+    let (code, out, _) = run(&["doctor", "--json", "--config", path]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, report["verdict"].as_str()), (Some(1), Some("problem")));
+    let verdicts =
+        report["findings"].as_array().unwrap().iter().filter(|finding| finding["verdict"] == "problem");
+    assert_eq!(verdicts.count(), 3, "{out}");
+}
+
+#[test]
+fn the_doctor_knows_a_server_that_runs() {
+    let (server, banner) = start(&[], "Only this machine may publish");
+    let line = banner.lines().find(|line| line.trim_start().starts_with("HTTP ")).unwrap();
+    let addr = line.rsplit(' ').next().unwrap();
+    let (code, out, _) = run(&["doctor", "--rtmp", "", "--srt", "", "--http", addr]);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains(&format!("held by a cruvz-server that runs (process {})", server.id())), "{out}");
+    assert_eq!(stop(server).0, Some(0));
+}
+
 /// Starts the server and reads its banner to the last line.
 fn start(arguments: &[&str], last: &str) -> (Child, String) {
     let mut server = program()
