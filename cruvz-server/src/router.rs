@@ -23,6 +23,7 @@ pub(crate) fn router(app: App) -> Router {
     Router::new()
         .route("/", get(web::index))
         .route("/watch/{app}/{name}", get(web::watch))
+        .route("/publish/{app}/{name}", get(web::publish))
         .route("/assets/{name}", get(web::asset))
         .route("/favicon.ico", get(web::favicon))
         .route("/livez", get(health::live))

@@ -95,14 +95,27 @@ async fn events_are_sent_as_they_happen() {
 #[tokio::test]
 async fn every_answer_has_the_security_headers_and_pages_have_a_policy() {
     let server = server("").await;
-    for path in ["/", "/watch/live/cam", "/nope", "/api/v1/streams", "/assets/style.css", "/metrics"] {
+    for path in [
+        "/",
+        "/watch/live/cam",
+        "/publish/live/cam",
+        "/nope",
+        "/api/v1/streams",
+        "/assets/style.css",
+        "/metrics",
+    ] {
         let answer = ask(&server, "GET", path, "Accept: text/html\r\n").await;
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
         assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
     }
-    for (path, status) in
-        [("/", 200), ("/watch/live/cam", 200), ("/watch/live/%3Cscript%3E", 404), ("/nope", 404)]
-    {
+    for (path, status) in [
+        ("/", 200),
+        ("/watch/live/cam", 200),
+        ("/watch/live/%3Cscript%3E", 404),
+        ("/publish/live/cam", 200),
+        ("/publish/live/%3Cscript%3E", 404),
+        ("/nope", 404),
+    ] {
         let page = ask(&server, "GET", path, "Accept: text/html\r\n").await;
         assert_eq!(page.status, status, "{path}");
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -119,18 +132,26 @@ async fn every_answer_has_the_security_headers_and_pages_have_a_policy() {
 #[tokio::test]
 async fn every_asset_a_page_names_is_there_and_is_asked_for_anew() {
     let server = server("").await;
-    let mut named = Vec::new();
-    for path in ["/", "/watch/live/cam", "/assets/index.js", "/assets/watch.js"] {
-        let text = get(&server, path).await.text();
-        named.extend(text.split(['"', '\'']).filter(|word| word.starts_with("/assets/")).map(str::to_owned));
+    let pages = ["/", "/watch/live/cam", "/publish/live/cam"];
+    let mut named: Vec<String> = pages.map(str::to_owned).into();
+    let mut read = 0;
+    // Scripts name further scripts.
+    while let Some(path) = named.get(read).cloned() {
+        read += 1;
+        let text = get(&server, &path).await.text();
+        for word in text.split(['"', '\'']).filter(|word| word.starts_with("/assets/")) {
+            if !named.iter().any(|path| path == word) {
+                named.push(word.to_owned());
+            }
+        }
     }
-    assert!(named.len() >= 8, "{named:?}");
-    for path in named {
-        let asset = get(&server, &path).await;
+    assert!(named.len() >= 14, "{named:?}");
+    for path in &named[pages.len()..] {
+        let asset = get(&server, path).await;
         assert_eq!(asset.status, 200, "{path}");
         assert_eq!(asset.header("cache-control"), Some("no-cache"));
         let tag = asset.header("etag").unwrap();
-        let again = ask(&server, "GET", &path, &format!("If-None-Match: {tag}\r\n")).await;
+        let again = ask(&server, "GET", path, &format!("If-None-Match: {tag}\r\n")).await;
         assert_eq!((again.status, again.body.len()), (304, 0), "{path}");
     }
     assert_eq!(get(&server, "/assets/nothing.js").await.status, 404);

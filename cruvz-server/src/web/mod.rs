@@ -36,15 +36,22 @@ macro_rules! asset {
 
 const INDEX: Asset = asset!("index.html", "text/html");
 const WATCH: Asset = asset!("watch.html", "text/html");
+const PUBLISH: Asset = asset!("publish.html", "text/html");
 const ICON: Asset = asset!("icon.svg", "image/svg+xml");
 const MISSING: Asset = asset!("missing.html", "text/html");
 
 /// What `/assets/{name}` serves. hls.js is its `light` build (no alternate audio, subtitles or DRM), as published.
-const ASSETS: [Asset; 7] = [
+const ASSETS: [Asset; 13] = [
     asset!("style.css", "text/css"),
     asset!("common.js", "text/javascript"),
     asset!("index.js", "text/javascript"),
     asset!("watch.js", "text/javascript"),
+    asset!("play-hls.js", "text/javascript"),
+    asset!("play-whep.js", "text/javascript"),
+    asset!("publish.js", "text/javascript"),
+    asset!("capture.js", "text/javascript"),
+    asset!("send-whip.js", "text/javascript"),
+    asset!("webrtc.js", "text/javascript"),
     asset!("hls.light.min.js", "text/javascript"),
     asset!("hls.LICENSE.txt", "text/plain"),
     ICON,
@@ -59,6 +66,14 @@ pub(crate) async fn index(headers: HeaderMap) -> Response {
 pub(crate) async fn watch(stream: Result<Stream, Problem>, headers: HeaderMap) -> Response {
     match stream {
         Ok(_) => WATCH.respond(&headers),
+        Err(_) => missing(),
+    }
+}
+
+/// `/publish/{app}/{name}`: going live from the browser.
+pub(crate) async fn publish(stream: Result<Stream, Problem>, headers: HeaderMap) -> Response {
+    match stream {
+        Ok(_) => PUBLISH.respond(&headers),
         Err(_) => missing(),
     }
 }

@@ -84,6 +84,7 @@ function setText(node, text) {
 async function describeServer() {
   const server = await ask('/api/v1/server').catch(() => null);
   if (server) byId('version').textContent = `Cruvz ${server.version}`;
+  byId('browser').hidden = !server?.webrtc_port;
   const ingest = rtmpUrl(server, 'live') ?? 'RTMP is switched off';
   const texts = {
     'obs-server': ingest,

@@ -1,5 +1,8 @@
 // The player page: waits for the stream, plays it as close to live as it goes, and says how it does.
 import { ask, bitrate, codecs, copyButton, element, fps, repeat, rtmpUrl, size, viewers } from '/assets/common.js';
+import { HlsPlayer } from '/assets/play-hls.js';
+import { WhepPlayer } from '/assets/play-whep.js';
+import { supported } from '/assets/webrtc.js';
 
 const byId = (id) => document.getElementById(id);
 const [, , app, name] = location.pathname.split('/').map(decodeURIComponent);
@@ -7,31 +10,26 @@ const stream = `${app}/${name}`;
 const query = location.search;
 const video = byId('video');
 
-// Parts are what make latency low. The target is the playlist's PART-HOLD-BACK, which hls.js takes when no duration is set here;
-// a tenth faster brings a viewer back who fell behind, and nobody hears it.
-const HLS_CONFIG = {
-  lowLatencyMode: true,
-  maxLiveSyncPlaybackRate: 1.1,
-  liveSyncOnStallIncrease: 0.25,
-  backBufferLength: 60,
-  enableWorker: false,
-};
-/** Further than this behind the target, in seconds, is not live: hls.js no longer catches up by speed from there. */
-const BEHIND = 2;
-/** How long a viewer who wants to be live may be behind, in milliseconds, before we seek. */
-const PATIENCE_MS = 1500;
-/** Fatal errors in a row after which the pause between attempts no longer grows. */
+/** After a fatal error the pause before the next attempt doubles, up to this. */
 const MAX_PAUSE_MS = 8000;
+/** A player that played for so long, in milliseconds, had no trouble getting started. */
+const GOOD_RUN_MS = 10_000;
+/** Clocks may differ by less than what is measured; a latency that says more than this, in seconds, is not one. */
+const MAX_LATENCY_S = 60;
 
-let hls = null;
-let failures = 0;
-let restart = 0;
+let server = null;
 let clockSkewMs = 0;
 let known = null;
-/** Whether the viewer wants to be live: until they pause or seek back, and again once they are. */
-let following = true;
-let behindSince = 0;
-let lastTime = 0;
+let player = null;
+let startedAt = 0;
+let failures = 0;
+let restart = 0;
+/** Why there will be no new attempt by itself. */
+let given = false;
+/** What the viewer chose; `null`: WebRTC if it works. */
+let wish = null;
+/** Why WebRTC does not work here, in words. */
+let whyNot = '';
 
 /** What covers the picture: `live` nothing, otherwise a title and a sentence. */
 function veil(state, title = '', text = '') {
@@ -42,23 +40,75 @@ function veil(state, title = '', text = '') {
   if (state !== 'live') byId('unmute').hidden = true;
 }
 
+/** The kinds of media that the stream has. */
+const kinds = () => ['video', 'audio'].filter((kind) => known?.tracks.some((track) => track.kind === kind));
+const hasWebrtc = () => supported() && Boolean(server?.webrtc_port);
+
 function start() {
   clearTimeout(restart);
   restart = 0;
-  const url = `/hls/${stream}/index.m3u8${query}`;
-  if (window.Hls?.isSupported()) {
-    hls = new window.Hls(HLS_CONFIG);
-    hls.on(window.Hls.Events.ERROR, (_, error) => error.fatal && failed(error));
-    hls.loadSource(url);
-    hls.attachMedia(video);
-  } else if (video.canPlayType('application/vnd.apple.mpegurl')) {
-    hls = { destroy: () => video.removeAttribute('src') };
-    video.src = url;
+  startedAt = performance.now();
+  if (wish === 'WebRTC' || (wish === null && hasWebrtc() && !whyNot)) {
+    // Who chose WebRTC gets what there is; for everybody else a stream without its sound is no stream.
+    player = new WhepPlayer(video, `/whep/${stream}${query}`, wish ? [] : kinds(), webrtcFailed);
+  } else if (HlsPlayer.supported(video)) {
+    player = new HlsPlayer(video, `/hls/${stream}/index.m3u8${query}`, hlsFailed);
   } else {
+    given = true;
     veil('error', 'This browser cannot play live video', 'Try another one, or open one of the addresses on this page in a player.');
-    return;
   }
-  play();
+  notes();
+}
+
+function stop() {
+  clearTimeout(restart);
+  restart = 0;
+  player?.stop();
+  player = null;
+}
+
+function again(words = '') {
+  stop();
+  failures += 1;
+  veil('error', 'The connection was lost', `${words ? `${sentence(words)} ` : ''}Trying again…`);
+  restart = setTimeout(start, Math.min(MAX_PAUSE_MS, 500 * 2 ** failures));
+}
+
+const sentence = (words) => `${words[0].toUpperCase()}${words.slice(1)}.`;
+
+function denied() {
+  stop();
+  given = true;
+  veil('error', 'You may not watch this stream', 'The server refused. A link with a valid key may be needed.');
+}
+
+/** Without WebRTC there is HLS, unless the viewer wants it so. */
+function webrtcFailed({ kind, words }) {
+  if (kind === 'denied') {
+    denied();
+  } else if (wish === 'WebRTC') {
+    again(words);
+  } else if (kind === 'lost' && performance.now() - startedAt > GOOD_RUN_MS) {
+    again();
+  } else {
+    whyNot = kind === 'missing' ? `the server cannot send this stream’s ${words.map(codecOf).join(' and ')} by WebRTC` : words;
+    stop();
+    start();
+  }
+}
+
+const codecOf = (kind) => `${known?.tracks.find((track) => track.kind === kind)?.codec ?? ''} ${kind}`.trim();
+
+function hlsFailed({ kind }) {
+  if (kind === 'refused') {
+    denied();
+  } else if (kind === 'codec') {
+    stop();
+    given = true;
+    veil('error', 'This browser cannot decode the stream', `It is coded as ${known ? codecs(known) : 'something unknown'}.`);
+  } else {
+    again();
+  }
 }
 
 /** With sound where the browser lets us, silent otherwise, until somebody asks for it. */
@@ -73,46 +123,14 @@ async function play() {
   }
 }
 
-function stop() {
-  clearTimeout(restart);
-  restart = 0;
-  hls?.destroy();
-  hls = null;
-  following = true;
-  lastTime = 0;
-}
-
-/** A fatal error: media errors are mended in place once, everything else begins anew after a pause. */
-function failed(error) {
-  const media = error.type === window.Hls.ErrorTypes.MEDIA_ERROR;
-  failures += 1;
-  if (media && failures === 1) {
-    hls.recoverMediaError();
-    return;
-  }
-  stop();
-  if (error.details === 'manifestIncompatibleCodecsError' || error.details === 'bufferAddCodecError') {
-    veil('error', 'This browser cannot decode the stream', `It is coded as ${known ? codecs(known) : 'something unknown'}.`);
-    restart = -1;
-    return;
-  }
-  const status = error.response?.code;
-  if (status === 401 || status === 403) {
-    veil('error', 'You may not watch this stream', 'The server refused. A link with a valid key may be needed.');
-    restart = -1;
-    return;
-  }
-  veil('error', 'The connection was lost', 'Trying again…');
-  restart = setTimeout(start, Math.min(MAX_PAUSE_MS, 500 * 2 ** failures));
-}
-
 /** Asks how the stream is and follows it: starts, waits, stops. */
 async function follow() {
   let info;
   try {
+    if (!server) await describeServer();
     info = await ask(`/api/v1/streams/${stream}`);
   } catch {
-    if (!hls || video.paused || video.readyState < 3) veil('error', 'The server does not answer', 'Trying again…');
+    if (!player || video.paused || video.readyState < 3) veil('error', 'The server does not answer', 'Trying again…');
     return;
   }
   known = info;
@@ -120,15 +138,18 @@ async function follow() {
   if (!info) {
     stop();
     failures = 0;
+    given = false;
+    whyNot = '';
     veil('offline', `${name} is not live`, 'This page starts by itself when it is.');
-  } else if (info.state === 'grace' && (!hls || video.readyState < 3)) {
+  } else if (info.state === 'grace' && !player?.measure(true).playing) {
     veil('grace', 'The publisher is gone', 'Waiting for it to come back…');
-  } else if (info.playable && !hls && !restart) {
+  } else if (info.playable && !player && !restart && !given) {
     veil('connecting', 'Connecting…');
     start();
   } else if (!info.playable) {
     veil('connecting', 'Almost there', 'The publisher is connected; waiting for its first picture.');
   }
+  notes();
 }
 
 function describe(info) {
@@ -144,53 +165,54 @@ function describe(info) {
 /** What only this player knows, several times a second. */
 function measure() {
   const set = (id, text) => byId(id).textContent !== text && (byId(id).textContent = text);
-  const playing = hls && video.readyState > 2;
-  if (playing && byId('player').dataset.state !== 'live') {
+  const seen = player?.measure(known?.state === 'grace') ?? {};
+  if (seen.playing && byId('player').dataset.state !== 'live') {
     veil('live');
     failures = 0;
     byId('unmute').hidden = !video.muted;
+    notes();
   }
-  const latency = playing ? latencySeconds() : null;
-  set('latency', latency === null ? '–' : `${latency.toFixed(1)} s`);
-  const edge = playing && !video.paused && (hls.latency ?? 0) - (hls.targetLatency ?? 0) < BEHIND;
-  keepLive(playing && !edge);
-  lastTime = video.currentTime;
-  byId('live').dataset.edge = edge;
-  set('live-text', edge ? 'LIVE' : 'GO LIVE');
-  byId('live').setAttribute('aria-label', edge ? 'Playing live' : 'Go back to live');
-  const { droppedVideoFrames: dropped = 0, totalVideoFrames: total = 0 } = video.getVideoPlaybackQuality?.() ?? {};
-  set('dropped', playing ? `${dropped} of ${total}` : '–');
-  const ahead = video.buffered.length ? video.buffered.end(video.buffered.length - 1) - video.currentTime : 0;
-  set('buffer', playing ? `${Math.max(0, ahead).toFixed(1)} s` : '–');
+  set('protocol', player && seen.playing ? player.protocol : '–');
+  set('latency', seen.playing ? seconds(latency(seen)) : '–');
+  byId('live').dataset.edge = Boolean(seen.edge);
+  set('live-text', seen.edge ? 'LIVE' : 'GO LIVE');
+  byId('live').setAttribute('aria-label', seen.edge ? 'Playing live' : 'Go back to live');
+  set('dropped', seen.playing ? `${seen.dropped} of ${seen.total}` : '–');
+  set('buffer', seen.playing ? seconds(seen.buffer) : '–');
 }
 
-/** From the server's receipt of what is on screen to now, by the server's clock; else the distance from the playlist's end. */
-function latencySeconds() {
-  const date = hls.playingDate?.getTime();
-  if (date) return Math.max(0, (Date.now() + clockSkewMs - date) / 1000);
-  return hls.latency ?? null;
+/** From the server's receipt of what is on screen to now, by the server's clock; else as long as the player holds it. */
+function latency({ date, latency }) {
+  const measured = (Date.now() + clockSkewMs - date) / 1000;
+  return measured < MAX_LATENCY_S && measured > -1 ? Math.max(0, measured) : latency;
 }
 
-/** Brings back a viewer whom the network, and not their own wish, left behind. */
-function keepLive(behind) {
-  if (!behind) {
-    following ||= !video.paused && video.readyState > 2;
-    behindSince = 0;
-  } else if (following && !video.paused) {
-    behindSince ||= performance.now();
-    if (performance.now() - behindSince > PATIENCE_MS) {
-      behindSince = 0;
-      goLive();
-    }
+function seconds(value) {
+  if (value === undefined || value === null) return '–';
+  return value < 1 ? `${Math.round(value * 100) * 10} ms` : `${value.toFixed(1)} s`;
+}
+
+/** The protocol that does not play now. */
+const other = () => ((player?.protocol ?? wish) === 'LL-HLS' ? 'WebRTC' : 'LL-HLS');
+
+/** What the viewer should know of how it plays, and the publisher of what would be better. */
+function notes() {
+  const texts = [];
+  const byWebrtc = player?.protocol === 'WebRTC';
+  byId('switch').hidden = !known || !hasWebrtc();
+  byId('switch').textContent = `Switch to ${other()}`;
+  if (player && !byWebrtc && whyNot) texts.push(`Playing by LL-HLS, a second or more behind live. WebRTC does not work here: ${whyNot}.`);
+  if (byWebrtc && byId('player').dataset.state === 'live') {
+    const missing = kinds().filter((kind) => !player.kinds.includes(kind));
+    if (missing.length) texts.push(`Without ${missing.includes('audio') ? 'sound' : 'picture'}: the server cannot send ${missing.map(codecOf).join(' and ')} by WebRTC. LL-HLS has it.`);
   }
-}
-
-function goLive() {
-  following = true;
-  const edge = hls?.liveSyncPosition;
-  if (edge) video.currentTime = edge;
-  else if (video.seekable.length) video.currentTime = video.seekable.end(video.seekable.length - 1);
-  play();
+  if (known?.tracks.some((track) => track.reordered)) {
+    texts.push('For the publisher: this stream has B-frames, which WebRTC viewers do not get, so their picture is less smooth, and which delay everybody else. '
+      + 'Switch them off: in OBS set B-frames to 0 or tune “zerolatency”, in ffmpeg add -bf 0.');
+  }
+  const list = byId('notes');
+  if ([...list.children].map((note) => note.textContent).join() === texts.join()) return;
+  list.replaceChildren(...texts.map((text) => element('p', 'notice calm', text)));
 }
 
 /** The bitrate of the last five minutes, or as long as there is. */
@@ -223,11 +245,12 @@ async function draw() {
 
 async function describeServer() {
   const asked = Date.now();
-  const server = await ask('/api/v1/server').catch(() => null);
-  if (server) clockSkewMs = server.now_unix_ms - (asked + Date.now()) / 2;
+  server = await ask('/api/v1/server');
+  clockSkewMs = server.now_unix_ms - (asked + Date.now()) / 2;
   const { origin, protocol, host } = location;
   const rtmp = rtmpUrl(server, app);
   const urls = [
+    ...(server.webrtc_port ? [['WHEP (WebRTC)', `${origin}/whep/${stream}${query}`]] : []),
     ['HLS and LL-HLS', `${origin}/hls/${stream}/index.m3u8${query}`],
     ['HTTP-FLV', `${origin}/flv/${stream}.flv${query}`],
     ['MPEG-TS', `${origin}/ts/${stream}.ts${query}`],
@@ -242,19 +265,29 @@ async function describeServer() {
 
 document.title = `${stream} · Cruvz`;
 byId('title').textContent = stream;
-byId('live').addEventListener('click', goLive);
+byId('live').addEventListener('click', () => {
+  player?.goLive();
+  play();
+});
+byId('switch').addEventListener('click', () => {
+  wish = other();
+  failures = 0;
+  given = false;
+  stop();
+  veil('connecting', 'Connecting…');
+  start();
+});
 byId('unmute').addEventListener('click', () => {
   video.muted = false;
   byId('unmute').hidden = true;
 });
-// A browser may pause a page that nobody sees; that is nobody's wish.
-video.addEventListener('pause', () => (following &&= document.hidden));
-video.addEventListener('seeking', () => (following &&= video.currentTime > lastTime - 1));
 video.addEventListener('volumechange', () => {
   if (!video.muted) byId('unmute').hidden = true;
 });
+// Both players give the element its source when they are ready.
+video.addEventListener('loadstart', play);
+addEventListener('pagehide', stop);
 veil('connecting', 'Connecting…');
-describeServer();
 repeat(2, follow);
 repeat(5, draw);
 setInterval(measure, 250);
