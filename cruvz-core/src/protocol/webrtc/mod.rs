@@ -13,6 +13,8 @@ pub mod dtls;
 mod fingerprint;
 pub mod ice;
 mod path;
+pub mod rtcp;
+pub mod sdp;
 pub mod srtp;
 pub mod stun;
 mod transport;
