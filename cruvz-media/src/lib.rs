@@ -12,6 +12,8 @@ pub mod hls;
 pub mod rtp;
 pub mod time;
 pub mod track;
+#[cfg(feature = "transcode")]
+pub mod transcode;
 
 pub use frame::Frame;
 pub use time::{Timescale, Timestamp};
