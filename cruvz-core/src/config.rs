@@ -164,6 +164,16 @@ pub struct EgressConfig {
     /// The kernel's send buffer per viewer, in bytes. Default 131,072; 0 leaves it to the kernel, which takes up to 3 MB for a
     /// viewer that does not read. It must hold the bit rate times the round-trip time.
     pub send_buffer_bytes: usize,
+    /// The bit rate of audio that is made for viewers who cannot play the publisher's, in bits per second for stereo. Default
+    /// 128,000; 16,000 to 510,000. Mono gets half. Of no effect in a build without the feature `transcode`.
+    pub audio_bitrate_bps: u32,
+}
+
+impl EgressConfig {
+    /// [`Self::max_lag_ms`] in microseconds.
+    pub(crate) fn max_lag_us(&self) -> i64 {
+        i64::try_from(self.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX)
+    }
 }
 
 impl Default for EgressConfig {
@@ -174,6 +184,7 @@ impl Default for EgressConfig {
             overflow: Overflow::default(),
             stuck_timeout_ms: 15_000,
             send_buffer_bytes: 131_072,
+            audio_bitrate_bps: 128_000,
         }
     }
 }

@@ -46,6 +46,7 @@ pub use crate::{
         publisher::Publisher,
         stream::{LiveStream, StreamInfo, TrackInfo},
         subscriber::Subscriber,
+        view::LeftOut,
     },
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,

@@ -104,6 +104,19 @@ pub enum Event {
         /// What was done.
         detail: String,
     },
+    /// The viewers of some protocol do not get a track: it cannot carry the codec, and nothing it can carry is made of it.
+    TrackUnplayable {
+        /// The stream.
+        stream: StreamName,
+        /// The track's id.
+        track: u32,
+        /// The name of its codec.
+        codec: &'static str,
+        /// Who does not get it: see [`crate::LeftOut::by`].
+        by: &'static str,
+        /// Why, in words.
+        reason: String,
+    },
     /// The stream's tracks or their parameters changed.
     TracksChanged {
         /// The stream.

@@ -26,12 +26,11 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// A viewer of `log` that is sent `head` first.
     pub(crate) fn new(context: &Context, log: Arc<WireLog>, head: Bytes, session: OpenSession) -> Self {
-        let max_lag_us = context.config.egress.max_lag_ms.saturating_mul(1000);
         Self {
             log,
             head: Some(head).filter(|head| !head.is_empty()),
             next: None,
-            lag_us: i64::try_from(max_lag_us).unwrap_or(i64::MAX),
+            lag_us: context.config.egress.max_lag_us(),
             patience: Patience::default(),
             context: context.clone(),
             session,

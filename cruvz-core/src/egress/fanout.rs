@@ -217,7 +217,7 @@ impl Shard {
             last_look: Duration::ZERO,
         };
         let gather_ms = shared.config.gather_ms;
-        let lag_us = i64::try_from(shared.config.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
+        let lag_us = shared.config.max_lag_us();
         Self {
             log,
             lag_us,

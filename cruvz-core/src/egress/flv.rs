@@ -7,10 +7,15 @@ use super::{
     tags::{TagEncoder, WriteTag},
     websocket,
 };
-use crate::hub::wire::{WireEncoder, WireFormat};
+use crate::hub::{
+    view::AudioSet,
+    wire::{WireEncoder, WireFormat},
+};
 
-pub(crate) const FLV: WireFormat = WireFormat { name: "flv", encoder: || encoder(put_tag) };
-pub(crate) const WS_FLV: WireFormat = WireFormat { name: "ws_flv", encoder: || encoder(put_ws_tag) };
+pub(crate) const FLV: WireFormat =
+    WireFormat { name: "flv", audio: AudioSet::FLV, encoder: || encoder(put_tag) };
+pub(crate) const WS_FLV: WireFormat =
+    WireFormat { name: "ws_flv", audio: AudioSet::FLV, encoder: || encoder(put_ws_tag) };
 
 /// The header of an FLV file with such tracks.
 pub(crate) fn head(tracks: &Tracks) -> Bytes {

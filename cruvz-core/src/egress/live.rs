@@ -124,8 +124,8 @@ impl Live {
                 return Err(error);
             }
         };
-        let log = stream.wire(format.wire())?;
-        let head = format.head(&stream.tracks());
+        let view = stream.view(format.wire().audio);
+        let (log, head) = (view.wire(format.wire())?, format.head(&view.tracks()));
         let context = self.context.clone();
         Ok(LiveViewer { context, format, log, head, session: Some(session), cursor: None })
     }

@@ -199,7 +199,10 @@ mod tests {
     use super::*;
     use crate::{
         Engine, Publisher,
-        hub::wire::{WireEncoder, WireFormat},
+        hub::{
+            view::AudioSet,
+            wire::{WireEncoder, WireFormat},
+        },
     };
 
     const MS: Duration = Duration::from_millis(1);
@@ -222,7 +225,8 @@ mod tests {
         }
     }
 
-    const BARE: WireFormat = WireFormat { name: "bare", encoder: || Box::new(Bare) as Box<dyn WireEncoder> };
+    const BARE: WireFormat =
+        WireFormat { name: "bare", audio: AudioSet::TS, encoder: || Box::new(Bare) as Box<dyn WireEncoder> };
 
     async fn stage() -> (Engine, Publisher, Arc<WireLog>) {
         let engine = Engine::builder().start().await.unwrap();

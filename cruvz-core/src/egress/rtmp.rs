@@ -7,7 +7,10 @@ use cruvz_media::container::flv::{MuxOptions, Tag, TagKind};
 
 use super::{fanout::Peer, tags::TagEncoder};
 use crate::{
-    hub::wire::{WireEncoder, WireFormat},
+    hub::{
+        view::AudioSet,
+        wire::{WireEncoder, WireFormat},
+    },
     protocol::rtmp::{
         MediaKind, ServerConnection,
         chunk::write_message,
@@ -53,7 +56,7 @@ const fn player<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
     let encoder = || -> Box<dyn WireEncoder> {
         Box::new(TagEncoder::new(put_message::<STREAM_ID>, MuxOptions::default()))
     };
-    WireFormat { name, encoder }
+    WireFormat { name, audio: AudioSet::FLV, encoder }
 }
 
 const fn server<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
@@ -61,7 +64,7 @@ const fn server<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
         let options = MuxOptions { set_data_frame: true, ..MuxOptions::default() };
         Box::new(TagEncoder::new(put_message::<STREAM_ID>, options))
     };
-    WireFormat { name, encoder }
+    WireFormat { name, audio: AudioSet::FLV, encoder }
 }
 
 fn put_message<const STREAM_ID: u32>(tag: &Tag, out: &mut BytesMut) {

@@ -7,4 +7,5 @@ pub mod publisher;
 pub(crate) mod registry;
 pub mod stream;
 pub mod subscriber;
+pub mod view;
 pub(crate) mod wire;

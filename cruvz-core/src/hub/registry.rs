@@ -45,8 +45,9 @@ impl HubContext {
 pub(super) struct Interest(pub(super) LiveStream);
 
 impl Interest {
-    /// To be made only while the list is locked, or the stream could leave it meanwhile.
-    fn new(stream: &LiveStream) -> Self {
+    /// To be made only while the list is locked, or the stream could leave it meanwhile, unless it was published already: then it
+    /// stays until it ends.
+    pub(super) fn new(stream: &LiveStream) -> Self {
         stream.add_interest();
         Self(stream.clone())
     }
@@ -151,8 +152,7 @@ impl Hub {
         let interest = self.interest(name, Role::Play)?;
         interest.playable(timeout).await?;
         let egress = &self.0.egress;
-        let lag_us = i64::try_from(egress.max_lag_ms.saturating_mul(1000)).unwrap_or(i64::MAX);
-        Ok(Subscriber::new(interest, lag_us, egress.overflow, session, self.0.events.clone()))
+        Ok(Subscriber::new(interest, egress.max_lag_us(), egress.overflow, session, self.0.events.clone()))
     }
 
     pub(crate) fn end_all(&self, reason: &str) {

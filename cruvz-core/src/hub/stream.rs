@@ -1,12 +1,15 @@
 //! One live publication: its log, its publisher and everybody who watches.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use cruvz_media::{
     Frame, TrackKind, Tracks,
     time::{Adjustment, Timeline, TimelineConfig},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -15,6 +18,7 @@ use super::{
     log::{Item, Log, Retention},
     name::StreamName,
     registry::HubContext,
+    view::{LeftOut, Slot},
     wire::{WireFormat, WireLog},
 };
 use crate::{
@@ -34,7 +38,8 @@ pub(crate) struct Entry {
     pub(crate) discontinuity: bool,
     /// When it came, by the engine's clock.
     pub(crate) arrived: Duration,
-    start: bool,
+    /// Whether a reader can start here.
+    pub(super) start: bool,
 }
 
 impl Item for Entry {
@@ -82,6 +87,10 @@ pub struct LiveStream(Arc<Inner>);
 struct Inner {
     name: StreamName,
     hub: Arc<HubContext>,
+    /// What it is a view of, if it is one.
+    origin: Option<LiveStream>,
+    /// The views of it that are running, and those that were until a moment ago. Locked before `state`, never behind it.
+    views: Mutex<Vec<Slot>>,
     state: Mutex<State>,
     /// Told at every change of `state` that a reader may wait for.
     changed: Notify,
@@ -128,6 +137,8 @@ pub struct StreamInfo {
     pub latest: Sample,
     /// Bytes its log holds.
     pub log_bytes: usize,
+    /// Tracks that the viewers of some protocol do not get, as long as it has viewers.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// A track as the API shows it.
@@ -158,13 +169,22 @@ pub struct TrackInfo {
 
 impl LiveStream {
     pub(super) fn awaited(name: StreamName, hub: Arc<HubContext>) -> Self {
+        Self::new(name, hub, None, Tracks::empty())
+    }
+
+    /// A view of it, with nothing in it yet: see [`Self::mirror`].
+    pub(super) fn derived(&self, tracks: Tracks) -> Self {
+        Self::new(self.0.name.clone(), Arc::clone(&self.0.hub), Some(self.clone()), tracks)
+    }
+
+    fn new(name: StreamName, hub: Arc<HubContext>, origin: Option<Self>, tracks: Tracks) -> Self {
         let retention = Retention {
             time_us: i64::try_from(hub.config.log_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
             bytes: hub.config.log_max_bytes,
         };
         let state = State {
             log: Log::new(retention),
-            tracks: Tracks::empty(),
+            tracks,
             timeline: Timeline::new(TimelineConfig::default()),
             source: Source::Awaited,
             last_publisher: 0,
@@ -175,8 +195,8 @@ impl LiveStream {
             interest: 0,
             playable: false,
         };
-        let (state, changed, keyframe_asked) = (Mutex::new(state), Notify::new(), Notify::new());
-        Self(Arc::new(Inner { name, hub, state, changed, keyframe_asked }))
+        let (views, state, changed) = (Mutex::default(), Mutex::new(state), Notify::new());
+        Self(Arc::new(Inner { name, hub, origin, views, state, changed, keyframe_asked: Notify::new() }))
     }
 
     /// Its name.
@@ -192,6 +212,7 @@ impl LiveStream {
     /// What it is and how it does.
     pub fn info(&self) -> StreamInfo {
         let now = self.0.hub.clock.now();
+        let left_out = self.left_out();
         let mut state = self.0.state.lock();
         let publisher = match &state.source {
             Source::Live { active, .. } => active.session.as_ref().map(|session| session.id),
@@ -210,6 +231,7 @@ impl LiveStream {
             totals: state.meter.totals(),
             latest: state.meter.latest(now),
             log_bytes: state.log.bytes(),
+            left_out,
         }
     }
 
@@ -233,12 +255,13 @@ impl LiveStream {
     ///
     /// Whether the present publisher listens for requests: if not, a viewer need not wait for what it asked for.
     pub fn request_keyframe(&self) -> bool {
+        let source = self.origin();
         let (first, heeded) = {
-            let keyframe = &mut self.0.state.lock().keyframe;
+            let keyframe = &mut source.0.state.lock().keyframe;
             (keyframe.ask(), keyframe.is_heeded())
         };
         if first {
-            self.0.keyframe_asked.notify_waiters();
+            source.0.keyframe_asked.notify_waiters();
         }
         heeded
     }
@@ -268,12 +291,16 @@ impl LiveStream {
             wire.end(reason);
         }
         self.0.changed.notify_waiters();
+        if self.0.origin.is_some() {
+            return;
+        }
         self.0.hub.forget(self);
         tracing::info!(stream = %self.0.name, reason, "stream ended");
         self.0.hub.events.send(Event::StreamEnded { stream: self.0.name.clone(), reason: reason.to_owned() });
     }
 
-    pub(super) fn same(&self, other: &Self) -> bool {
+    /// Whether both are handles to one and the same.
+    pub(crate) fn same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -421,16 +448,20 @@ impl LiveStream {
         state.meter.frame(now, kind, frame.dts, frame.keyframe, frame.payload.len());
         let retracked = !state.tracks.same(tracks);
         let discontinuity = start && state.gate.take().is_some_and(|gate| gate.discontinuity);
+        let mut moving = Vec::new();
         if retracked {
             state.tracks = tracks.clone();
+            moving = state.wires.extract_if(.., |wire| !wire.format().audio.takes_all(tracks)).collect();
         }
         let first = start && !state.playable;
-        state.playable |= start;
         if start {
             state.keyframe.answer();
         }
-        state.push(Entry { frame, tracks: tracks.clone(), discontinuity, arrived: now, start });
+        let seq = state.push(Entry { frame, tracks: tracks.clone(), discontinuity, arrived: now, start });
         drop(state);
+        for wire in moving {
+            self.rehome(wire, seq);
+        }
         if retracked {
             self.0.hub.events.send(Event::TracksChanged { stream: self.0.name.clone() });
         }
@@ -515,13 +546,17 @@ impl State {
         matches!(&self.source, Source::Live { active, .. } if active.id == id)
     }
 
-    fn push(&mut self, entry: Entry) {
+    /// Its number.
+    fn push(&mut self, entry: Entry) -> u64 {
         // A format that nobody watches any more is not made any more.
         self.wires.retain(|wire| Arc::strong_count(wire) > 1);
         for wire in &self.wires {
             wire.append(&entry);
         }
+        self.playable |= entry.start;
+        let seq = self.log.end();
         self.log.push(entry);
+        seq
     }
 }
 
@@ -584,11 +619,12 @@ impl LiveStream {
         self.0.changed.notified()
     }
 
-    /// The wire log of `format`, made from the newest start on if there is none yet.
+    /// The wire log of `format`, made from the newest start on if there is none yet: whatever of the tracks the format carries.
+    /// [`Self::wire`] is what an egress wants.
     ///
     /// # Errors
     /// `Closed` once the stream has ended.
-    pub(crate) fn wire(&self, format: WireFormat) -> Result<Arc<WireLog>, Error> {
+    pub(super) fn wire_of_its_own(&self, format: WireFormat) -> Result<Arc<WireLog>, Error> {
         let mut state = self.0.state.lock();
         if let Source::Ended { reason } = &state.source {
             return Err(Error::new(ErrorKind::Closed, format!("{} ended: {reason}", self.0.name)));
@@ -609,6 +645,62 @@ impl LiveStream {
         }
         state.wires.push(Arc::clone(&wire));
         Ok(wire)
+    }
+}
+
+/// What views need: see [`super::view`].
+impl LiveStream {
+    /// What it is a view of, or itself.
+    pub(crate) fn origin(&self) -> &Self {
+        self.0.origin.as_ref().unwrap_or(self)
+    }
+
+    pub(super) fn hub(&self) -> &HubContext {
+        &self.0.hub
+    }
+
+    pub(super) fn views(&self) -> MutexGuard<'_, Vec<Slot>> {
+        self.0.views.lock()
+    }
+
+    /// Takes an entry that has its place on the timeline, without telling readers yet: see [`Self::flush`].
+    pub(super) fn mirror(&self, entry: Entry) {
+        let mut state = self.0.state.lock();
+        if !state.tracks.same(&entry.tracks) {
+            state.tracks = entry.tracks.clone();
+        }
+        state.push(entry);
+    }
+
+    /// Feeds a log that was another's until now.
+    pub(super) fn adopt(&self, wire: Arc<WireLog>) {
+        let mut state = self.0.state.lock();
+        match &state.source {
+            Source::Ended { reason } => wire.end(reason),
+            Source::Awaited | Source::Live { .. } | Source::Grace { .. } => state.wires.push(wire),
+        }
+    }
+
+    /// Why it is over, once it is.
+    pub(super) fn end_reason(&self) -> Option<Arc<str>> {
+        match &self.0.state.lock().source {
+            Source::Ended { reason } => Some(Arc::clone(reason)),
+            Source::Awaited | Source::Live { .. } | Source::Grace { .. } => None,
+        }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakStream {
+        WeakStream(Arc::downgrade(&self.0))
+    }
+}
+
+/// A stream, as long as somebody else holds it.
+#[derive(Debug)]
+pub(super) struct WeakStream(Weak<Inner>);
+
+impl WeakStream {
+    pub(super) fn upgrade(&self) -> Option<LiveStream> {
+        self.0.upgrade().map(LiveStream)
     }
 }
 

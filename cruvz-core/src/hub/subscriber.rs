@@ -32,6 +32,18 @@ impl Subscriber {
         Self { interest, next: None, tracks: Tracks::empty(), lag_us, overflow, session, events }
     }
 
+    /// A cursor that nobody sees: without a session, and never too slow to go on.
+    pub(super) fn unseen(interest: Interest) -> Self {
+        let hub = interest.0.hub();
+        let (lag_us, events) = (hub.egress.max_lag_us(), hub.events.clone());
+        Self::new(interest, lag_us, Overflow::DropUntilKeyframe, None, events)
+    }
+
+    /// Begins at entry `next` rather than at the newest keyframe.
+    pub(super) fn begin_at(&mut self, next: Option<u64>) {
+        self.next = next;
+    }
+
     /// The next frame, or `None` once the stream has ended (or this session was told to end).
     ///
     /// # Cancel safety
@@ -83,6 +95,17 @@ impl Subscriber {
                 }
                 Read::Wait => self.wait(changed).await,
             }
+        }
+    }
+
+    /// The next entry if it is there.
+    pub(super) fn ready_entry(&mut self) -> Option<Entry> {
+        match self.interest.0.read(self.next, self.lag_us) {
+            Read::Entry { seq, missed, entry } => {
+                self.took(seq, missed, &entry);
+                Some(entry)
+            }
+            Read::Ended(_) | Read::Wait => None,
         }
     }
 

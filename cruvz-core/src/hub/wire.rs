@@ -13,12 +13,15 @@ use tokio::sync::Notify;
 use super::{
     log::{Item, Log, Retention},
     stream::Entry,
+    view::AudioSet,
 };
 
 /// A wire format: RTMP messages, FLV tags. Two are the same when their names are.
 #[derive(Clone, Copy)]
 pub(crate) struct WireFormat {
     pub(crate) name: &'static str,
+    /// The audio that those who read it can be expected to play.
+    pub(crate) audio: AudioSet,
     pub(crate) encoder: fn() -> Box<dyn WireEncoder>,
 }
 

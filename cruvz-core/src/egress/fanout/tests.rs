@@ -20,7 +20,10 @@ use super::{Peer, Viewer};
 use crate::{
     Engine, EngineConfig, Protocol, Publisher, Role,
     config::Overflow,
-    hub::wire::{WireEncoder, WireFormat},
+    hub::{
+        view::AudioSet,
+        wire::{WireEncoder, WireFormat},
+    },
 };
 
 /// Marks of the test's wire format: what a unit begins with, and its bytes.
@@ -31,8 +34,11 @@ const HEADER: usize = 9;
 /// `mark, number: u32, length: u32, payload`: enough to see that nothing is missing or cut.
 struct Numbered;
 
-const NUMBERED: WireFormat =
-    WireFormat { name: "numbered", encoder: || Box::new(Numbered) as Box<dyn WireEncoder> };
+const NUMBERED: WireFormat = WireFormat {
+    name: "numbered",
+    audio: AudioSet::TS,
+    encoder: || Box::new(Numbered) as Box<dyn WireEncoder>,
+};
 
 fn unit(mark: u8, frame: &Frame, payload: &[u8]) -> Bytes {
     let mut out = BytesMut::new();
