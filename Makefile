@@ -18,7 +18,7 @@ setup: ## Install what `make test` needs and this machine lacks
 run: ## Build the server, start it with a demo stream, print where to watch
 	@tools/setup run
 	@tools/demo-clip .cache/demo.mp4
-	cargo build --release --locked -p cruvz-server
+	cargo build --release --locked -p cruvz-server --features transcode
 	exec $${CARGO_TARGET_DIR:-target}/release/cruvz-server --demo .cache/demo.mp4
 
 test: ## Everything: format, lints, unit and scenario tests, examples, real tools, real browser
@@ -42,5 +42,5 @@ fmt: ## Format the code
 
 lint: ## Formatting and clippy, warnings denied
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --workspace --all-targets --locked --features cruvz-server/transcode -- -D warnings
 	cargo clippy --manifest-path fuzz/Cargo.toml --no-default-features --target-dir target -- -D warnings

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CARGO = ["--workspace", "--locked"]
+# One set of features for all, or everything would be built twice; the fuzz lints see to it that the crates build without.
+CARGO = ["--workspace", "--locked", "--features", "cruvz-server/transcode"]
 
 SUITES = {
     "format": ["cargo", "fmt", "--all", "--check"],
