@@ -115,6 +115,29 @@ def seeds():
     for number, text in enumerate(["#!::r=live/cam,m=publish,u=me,s=1,key=abc", "#!:{r=a/b,t=stream}", "publish:live/cam?key=abc&x", "read:live/cam:abc", "live/cam?m=publish"]):
         yield "srt_stream_id", str(number), text.encode()
 
+    # The request of RFC 5769 §2.1, and what becomes of a check: transaction, tie-breaker, priority, role, nomination, names.
+    yield "stun", "rfc5769", bytes.fromhex(
+        "000100582112a442b7e7a701bc34d686fa87dfae802200105354554e207465737420636c69656e74002400046e0001ff"
+        "80290008932ff9b151263b36000600096576746a3a68367659202020000800149aeaa70cbfd8cb56781ef2b5b2d3f249c1b571a2"
+        "80280004e57a3bcf"
+    )
+    yield "stun", "check", bytes(range(26)) + b"ours:theirs"
+    # Packets in order, doubled, changed and late; control packets.
+    said = [record(2, bytes([step, flip, at]) + b"payload") for step, flip, at in ((65, 0, 0), (65, 0, 0), (64, 0, 0), (65, 1, 20), (90, 0, 0), (60, 0, 0))]
+    said += [record(3, bytes([flip, 9]) + struct.pack(">HHI", 0x80C9, 1, 9)) for flip in (0, 0, 1)]
+    said += [record(0, struct.pack(">HHII", 0x8060, 1, 0, 9) + bytes(24)), record(1, struct.pack(">HHI", 0x80C9, 1, 9) + bytes(24))]
+    for profile in range(3):
+        yield "srtp", str(profile), bytes([profile]) + b"".join(said)
+    # A handshake in rounds of 50 ms, whole and with losses; then what nobody should say.
+    hello = struct.pack(">BBHHHBH", 1, 0, 50, 0, 0, 0, 50) + b"\xfe\xfd" + bytes(48)
+    odd = [record(1, hello), record(2, bytes(64)), record(4, b"\1"), record(5, b"data"), record(0x10, b"\x15\xfe\xfd"), record(3, b"\1\0")]
+    for role in (0, 1):
+        rounds = [record(0x16, b"")] * 8
+        yield "webrtc_transport", f"{role}-whole", bytes([role]) + b"".join(rounds + odd)
+        yield "webrtc_transport", f"{role}-first", bytes([role]) + b"".join(odd + rounds)
+        lossy = [record(kind, b"") for kind in (0x58, 0x57, 0x59, 0x56, 0x58, 0x56, 0x57, 0x56, 0x56, 0x56)]
+        yield "webrtc_transport", f"{role}-lossy", bytes([role]) + b"".join(one + other for one, other in zip(lossy, odd + odd))
+
     for number, text in enumerate(["rtmp://h/live/cam", "rtmps://u:p@[::1]:443/a/b/c?token=x%20y&k=v", "rtmp://h:1936/app/n/"]):
         yield "rtmp_url", str(number), text.encode()
     for number, text in enumerate(["live/cam", "a.b_c~d-e/0", "live/../etc", "live/%2e%2e", "live/a b"]):

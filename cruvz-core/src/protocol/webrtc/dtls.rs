@@ -384,7 +384,7 @@ const MESSAGE_HEADER_LEN: usize = 12;
 const MAX_MESSAGE_LEN: usize = 1 << 14;
 /// The longest encrypted handshake record: a Finished has 24 bytes, and no cipher adds more than this.
 const MAX_ENCRYPTED_LEN: usize = 128;
-/// What a record costs of the budget at least: there is a structure for each.
+/// What a record, and each message in it, costs of the budget at least: there is a structure for each.
 const RECORD_COST: usize = 128;
 /// What an encrypted one costs, whose fragments the gate cannot see.
 const ENCRYPTED_COST: usize = 1_024;
@@ -399,7 +399,10 @@ fn admit(datagram: &[u8], budget: &mut usize) -> Option<BytesMut> {
             CHANGE_CIPHER_SPEC if body.len() == 1 => RECORD_COST,
             ALERT if is_encrypted || body.len() == 2 => RECORD_COST,
             HANDSHAKE if is_encrypted && body.len() <= MAX_ENCRYPTED_LEN => ENCRYPTED_COST,
-            HANDSHAKE if !is_encrypted && are_sound_messages(body) => record.len().max(RECORD_COST),
+            HANDSHAKE if !is_encrypted => match count_messages(body) {
+                Some(messages) => record.len().max(messages * RECORD_COST),
+                None => continue,
+            },
             _ => continue,
         };
         *budget = budget.checked_sub(cost)?;
@@ -421,19 +424,21 @@ fn records(mut datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether the body of a record is handshake messages, whole ones but for the last, whose lengths fit.
-fn are_sound_messages(mut body: &[u8]) -> bool {
+/// How many handshake messages the body of a record is; `None` if their lengths do not fit. All but the last must be whole.
+fn count_messages(mut body: &[u8]) -> Option<usize> {
+    let mut count = 0;
     while let Some((header, rest)) = body.split_first_chunk::<MESSAGE_HEADER_LEN>() {
         let number = |at: usize| u32::from_be_bytes([0, header[at], header[at + 1], header[at + 2]]) as usize;
         let (length, offset, fragment) = (number(1), number(6), number(9));
         let is_whole = offset == 0 && fragment == length;
         let fits = length <= MAX_MESSAGE_LEN && offset + fragment <= length && fragment <= rest.len();
         if !fits || (!is_whole && (fragment == 0 || fragment != rest.len())) {
-            return false;
+            return None;
         }
         body = &rest[fragment..];
+        count += 1;
     }
-    body.is_empty()
+    body.is_empty().then_some(count)
 }
 
 /// The alert in the clear that a datagram begins with, if it is one that ends a handshake.

@@ -225,12 +225,13 @@ impl World {
         }
         if self.browser.next_check.is_some_and(|at| at <= self.now) {
             let check = self.browser.check(self.now);
-            self.from_browser(check.into());
+            self.deliver(check.into());
         }
         self.flush();
     }
 
-    fn from_browser(&mut self, datagram: Bytes) {
+    /// Puts a datagram of the browser on the wire.
+    fn deliver(&mut self, datagram: Bytes) {
         let sent = (self.browser.at, address(SERVER), datagram);
         self.to_server.send(self.now, sent.2.len(), sent);
     }
@@ -245,7 +246,7 @@ impl World {
         while let Some((_, datagram)) = self.browser.transport.poll_transmit() {
             // It answers what it told itself.
             if Kind::of(&datagram) != Some(Kind::Stun) {
-                self.from_browser(datagram);
+                self.deliver(datagram);
             }
         }
     }
@@ -260,11 +261,11 @@ impl World {
         let mut out = Vec::new();
         let outbound = self.browser.transport.outbound().unwrap();
         outbound.seal_rtp(index, &header, b"published", &mut out);
-        self.from_browser(out.into());
+        self.deliver(out.into());
         let mut out = Vec::new();
         let outbound = self.browser.transport.outbound().unwrap();
         outbound.seal_rtcp(&[0x80, 201, 0, 1, 0, 0, 0, 9], &mut out);
-        self.from_browser(out.into());
+        self.deliver(out.into());
     }
 }
 

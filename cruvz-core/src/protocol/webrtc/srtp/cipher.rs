@@ -19,6 +19,7 @@ const GCM_TAG: usize = 16;
 const SHA1_TAG: usize = 10;
 
 /// A cipher with the keys of one direction and purpose.
+#[expect(clippy::large_enum_variant, reason = "nearly all ciphers are of the larger kind")]
 pub(super) enum Cipher {
     Gcm(Gcm),
     CounterMode(CounterMode),

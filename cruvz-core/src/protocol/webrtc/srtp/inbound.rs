@@ -17,12 +17,12 @@ pub enum OpenError {
     #[error("packet of {0} bytes is malformed")]
     Malformed(usize),
     /// It came before, or is too old to tell.
-    #[error("packet {index} of source {ssrc:#010x} came before")]
+    #[error("packet {seq} of source {ssrc:#010x} came before")]
     Replayed {
         /// Its source.
         ssrc: u32,
-        /// Its index, as it claims or as it was guessed.
-        index: u64,
+        /// Its sequence number, or the low 16 bits of its index if it is RTCP.
+        seq: u16,
     },
     /// It is not what its sender sealed, or was sealed by somebody else.
     #[error("packet of source {0:#010x} is not authentic")]
@@ -72,12 +72,10 @@ impl Inbound {
             return Err(OpenError::TooManySources(ssrc));
         }
         let index = match self.rtp_windows.of(ssrc) {
-            None => u64::from(seq),
-            Some(window) => match window.index_of(seq) {
-                Some(index) if window.is_new(index) => index,
-                index => return Err(OpenError::Replayed { ssrc, index: index.unwrap_or(seq.into()) }),
-            },
+            None => Some(seq.into()),
+            Some(window) => window.index_of(seq).filter(|index| window.is_new(*index)),
         };
+        let index = index.ok_or(OpenError::Replayed { ssrc, seq })?;
         let cipher = self.rtp.get_or_insert_with(|| Box::new(Cipher::new(&self.master.derive(Purpose::Rtp))));
         let length = cipher.open_rtp(index, packet, header_len).ok_or(OpenError::Forged(ssrc))?;
         packet.truncate(length);
@@ -105,7 +103,7 @@ impl Inbound {
         let index = trailer & !ENCRYPTED;
         let replayed = self.rtcp_windows.of(ssrc).is_some_and(|window| !window.is_new(index.into()));
         if replayed {
-            return Err(OpenError::Replayed { ssrc, index: index.into() });
+            return Err(OpenError::Replayed { ssrc, seq: index as u16 });
         }
         let length = self.rtcp.open_rtcp(index, packet).ok_or(OpenError::Forged(ssrc))?;
         packet.truncate(length);

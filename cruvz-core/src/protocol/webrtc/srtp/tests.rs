@@ -200,10 +200,10 @@ fn a_packet_is_opened_once() {
         let (mut outbound, mut inbound) = pair(profile);
         let packet = sealed(&outbound, 5, 7);
         assert_eq!(inbound.open_rtp(&mut packet.clone()), Ok(5));
-        assert_eq!(inbound.open_rtp(&mut packet.clone()), Err(OpenError::Replayed { ssrc: 7, index: 5 }));
+        assert_eq!(inbound.open_rtp(&mut packet.clone()), Err(OpenError::Replayed { ssrc: 7, seq: 5 }));
         let control = sealed_rtcp(&mut outbound, 7);
         inbound.open_rtcp(&mut control.clone()).unwrap();
-        assert_eq!(inbound.open_rtcp(&mut control.clone()), Err(OpenError::Replayed { ssrc: 7, index: 0 }));
+        assert_eq!(inbound.open_rtcp(&mut control.clone()), Err(OpenError::Replayed { ssrc: 7, seq: 0 }));
         // Sources have their own numbers.
         assert_eq!(inbound.open_rtp(&mut sealed(&outbound, 5, 8)), Ok(5));
     }
@@ -338,7 +338,7 @@ proptest! {
             if came.insert(index) {
                 prop_assert_eq!(opened, Ok(index));
             } else {
-                prop_assert_eq!(opened, Err(OpenError::Replayed { ssrc: 7, index }));
+                prop_assert_eq!(opened, Err(OpenError::Replayed { ssrc: 7, seq: index as u16 }));
             }
         }
     }

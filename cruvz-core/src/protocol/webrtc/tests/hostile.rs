@@ -141,7 +141,7 @@ fn noise_in_place_of_dtls_is_passed_over() {
         if datagram[0] == 21 || datagram[0] == 20 {
             datagram[12] = 0x20;
         }
-        world.from_browser(datagram.into());
+        world.deliver(datagram.into());
         world.run_until(5 * MS, World::is_connected);
     }
     assert!(world.is_connected(), "{world:?}");
@@ -179,10 +179,10 @@ fn forged_and_repeated_media_is_counted_and_dropped() {
     world.run(S);
     let mut out = Vec::new();
     world.browser.transport.outbound().unwrap().seal_rtp(1, &rtp_header(1), b"published", &mut out);
-    world.from_browser(out.clone().into());
+    world.deliver(out.clone().into());
     *out.last_mut().unwrap() ^= 1;
     out[3] = 2;
-    world.from_browser(out.into());
+    world.deliver(out.into());
     world.run(S);
     let stats = world.server.stats();
     assert_eq!((stats.replayed, stats.forged, world.media[0].len()), (1, 1, 2));

@@ -134,9 +134,8 @@ fn what_looks_like_a_goodbye_ends_nobody_who_is_there() {
     let mut world = World::connected();
     for _ in 0..20 {
         // Encrypted with a key that nobody has.
-        world.from_browser(Bytes::from_static(
-            b"\x15\xFE\xFD\0\x01\0\0\0\0\0\x09\0\x1Aabcdefghijklmnopqrstuvwxyz",
-        ));
+        world
+            .deliver(Bytes::from_static(b"\x15\xFE\xFD\0\x01\0\0\0\0\0\x09\0\x1Aabcdefghijklmnopqrstuvwxyz"));
         world.run(S);
     }
     assert!(world.server.is_connected());
