@@ -4,7 +4,7 @@
 //! - a gate: only records and handshake messages whose lengths fit into each other get in, and of those only as many bytes
 //!   as a handshake may take; the crate keeps what it does not need yet and assembles fragments by recursion;
 //! - our own repeating: what was last sent is sent again as it was (RFC 6347 §4.2.4), after 250 ms, then half as often,
-//!   at least each 2 s. A peer that has it passes it over; the crate's own timer stops at the first repeated message of
+//!   at least each second. A peer that has it passes it over; the crate's own timer stops at the first repeated message of
 //!   the peer and would leave a lost flight lost;
 //! - an end: once the keys are there, the handshake's memory is given back. Kept are the last flight, which the peer may
 //!   lack, and a close_notify made beforehand.
@@ -29,7 +29,7 @@ const EXPORT_LABEL: &str = "EXTRACTOR-dtls_srtp";
 /// When a flight is sent again for the first time.
 const FIRST_REPEAT: Duration = Duration::from_millis(250);
 /// How long it waits at most between repeats.
-const SLOWEST_REPEAT: Duration = Duration::from_secs(2);
+const SLOWEST_REPEAT: Duration = Duration::from_secs(1);
 /// The last flight is repeated at most this often when the peer asks, and not more than once in [`FIRST_REPEAT`].
 const MAX_LAST_FLIGHTS: u32 = 16;
 /// The only peer that the crate's endpoint ever has: it knows peers by address, and ours may move.

@@ -31,7 +31,7 @@ fn a_good_network_needs_five_round_trips() {
 
 #[test]
 fn a_bad_network_does_not_prevent_it() {
-    let mut slowest = Duration::ZERO;
+    let mut times = Vec::new();
     for seed in 0..100 {
         let conditions = Conditions {
             delay: 40 * MS,
@@ -43,7 +43,7 @@ fn a_bad_network_does_not_prevent_it() {
         };
         let mut world = World::new(&conditions, seed);
         assert!(world.run_until(25 * S, World::is_connected), "seed {seed}: {world:?}");
-        slowest = slowest.max(world.now - START);
+        times.push(world.now - START);
         // What went wrong on the way harms nothing later.
         let perfect = Conditions { delay: 40 * MS, ..Conditions::default() };
         world.to_server.network.change(perfect.clone());
@@ -54,7 +54,11 @@ fn a_bad_network_does_not_prevent_it() {
         world.run(S);
         assert_eq!(world.media.each_ref().map(Vec::len), [2, 1], "seed {seed}");
     }
-    println!("slowest of 100 with 20 % lost each way: {slowest:?}");
+    times.sort_unstable();
+    println!(
+        "20 % lost each way: median {:?}, 9 of 10 in {:?}, all in {:?}",
+        times[49], times[89], times[99]
+    );
 }
 
 #[test]
