@@ -112,6 +112,17 @@ def seeds():
     said += [struct.pack(">HHIIIII", 0x8007, 0, 0, 0, 1, 2, 4), struct.pack(">HHIIII", 0x8005, 0, 0, 0, 1, 0)]
     for flags in (0, 7):
         yield "srt_connection", str(flags), bytes([flags]) + b"".join(struct.pack(">BH", 20, len(one)) + one for one in said)
+    # A publisher: VP8 in two layers, Opus, a gap with its repeat, a sender report.
+    def rtp(kind, seq, at, ssrc, payload, rid=b""):
+        names = struct.pack(">BB", 0x10, 0x30 + (kind == 111)) + (struct.pack(">B", 0x40 + len(rid) - 1) + rid if rid else b"")
+        names += bytes(-len(names) % 4)
+        return struct.pack(">BBHIIHH", 0x90, 0x80 | kind, seq, at, ssrc, 0xBEDE, len(names) // 4) + names + payload
+    key = b"\x10\x10\0\0\x9d\x01\x2a" + struct.pack("<HH", 160, 90) + bytes(40)
+    said = [(0x45, rtp(96, 9, 3000, 1, key)), (0x45, rtp(111, 3, 960, 9, b"\xfc\0\0")), (0x45, rtp(96, 11, 9000, 1, b"\x10\x11\0\0" + bytes(9)))]
+    said += [(0x84, struct.pack(">BBHIQIIIBBHI", 0x80, 200, 6, 1, 5 << 32, 3000, 1, 1, 0x81, 203, 1, 77)), (0x48, rtp(97, 5, 6000, 2, b"\0\x0a\x10\x11\0\0" + bytes(9)))]
+    said += [(0x45, rtp(96, 1, 5, 21, key, b"q")), (0x45, rtp(96, 1, 5, 22, key, b"f")), (0x45, rtp(97, 1, 5, 23, b"\0\0" + key, b"f")), (0xC4, b""), (0x7F, rtp(96, 12, 12000, 1, key))]
+    for flags in (0x17, 0x27, 0x06, 0x57, 0x9F, 0xD7):
+        yield "rtp_receiver", str(flags), bytes([flags]) + b"".join(struct.pack(">BH", act, len(one)) + one for act, one in said)
     for number, text in enumerate(["#!::r=live/cam,m=publish,u=me,s=1,key=abc", "#!:{r=a/b,t=stream}", "publish:live/cam?key=abc&x", "read:live/cam:abc", "live/cam?m=publish"]):
         yield "srt_stream_id", str(number), text.encode()
 

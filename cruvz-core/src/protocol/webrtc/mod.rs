@@ -13,6 +13,7 @@ pub mod dtls;
 mod fingerprint;
 pub mod ice;
 mod path;
+pub mod receiver;
 pub mod rtcp;
 pub mod sdp;
 pub mod srtp;

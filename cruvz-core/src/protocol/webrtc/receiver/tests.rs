@@ -1,0 +1,9 @@
+//! A publisher and a receiver, and what lies between them.
+
+use super::*;
+
+mod hostile;
+mod layers;
+mod link;
+mod losses;
+mod order;
