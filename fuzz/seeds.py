@@ -12,6 +12,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FIXTURES = HERE.parent / "cruvz-media" / "tests" / "fixtures"
 SRT_FIXTURES = HERE.parent / "cruvz-core" / "tests" / "fixtures" / "srt"
+WEBRTC_FIXTURES = HERE.parent / "cruvz-core" / "tests" / "fixtures" / "webrtc"
 
 # The order of fuzz_targets/codec_config.rs, and the MP4 box that holds each codec's record.
 CODEC_BOXES = [b"avcC", b"hvcC", b"av1C", b"vpcC", None, b"esds", b"dOps", b"dfLa", None, b"dac3", b"dec3"]
@@ -148,6 +149,25 @@ def seeds():
         yield "webrtc_transport", f"{role}-first", bytes([role]) + b"".join(odd + rounds)
         lossy = [record(kind, b"") for kind in (0x58, 0x57, 0x59, 0x56, 0x58, 0x56, 0x57, 0x56, 0x56, 0x56)]
         yield "webrtc_transport", f"{role}-lossy", bytes([role]) + b"".join(one + other for one, other in zip(lossy, odd + odd))
+
+    for path in sorted(WEBRTC_FIXTURES.glob("*.sdp")):
+        yield "sdp", path.stem, path.read_bytes()
+    fragment = b"a=ice-ufrag:EsAw\r\na=ice-pwd:P2uYro0UCOQ4zxjKXaWCBui1\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\na=end-of-candidates\r\n"
+    yield "sdp", "fragment", fragment
+    rtcp = [
+        struct.pack(">BBHIQIIIIIIIII", 0x81, 200, 12, 1, 0xE3D21F0080000000, 90_000, 30, 36_000, 7, 0x40FFFFFD, 0x1FFFE, 12, 99, 65_536),
+        struct.pack(">BBHIBB7sB2x", 0x81, 202, 4, 1, 1, 7, b"me@here", 0),
+        struct.pack(">BBHI", 0x81, 203, 1, 7),
+        struct.pack(">BBHIIHHHH", 0x81, 205, 4, 1, 2, 0xFFFF, 0x8001, 16, 0),
+        struct.pack(">BBHII", 0x81, 206, 2, 1, 2),
+        struct.pack(">BBHIIIB3x", 0x84, 206, 4, 1, 0, 2, 9),
+        struct.pack(">BBHII4sII", 0x8F, 206, 5, 1, 0, b"REMB", 0x0112625A, 2),
+        struct.pack(">BBHIIHHIHBBBBBB", 0x8F, 205, 6, 1, 2, 4, 6, 100 << 8 | 3, 0xC528, 40, 4, 1, 100, 0xFF, 0xD8),
+        struct.pack(">BBHIIHHIHHH8sBx", 0xAF, 205, 8, 1, 2, 0xFFFE, 20, 0xFFFFFF09, 0x2004, 0xA001, 0xE400, b"\1\1\1\1\2\2\xff\xff", 3)[:-1] + b"\1",
+    ]
+    for number, packet in enumerate(rtcp):
+        yield "rtcp", str(number), packet
+    yield "rtcp", "compound", b"".join(rtcp)
 
     for number, text in enumerate(["rtmp://h/live/cam", "rtmps://u:p@[::1]:443/a/b/c?token=x%20y&k=v", "rtmp://h:1936/app/n/"]):
         yield "rtmp_url", str(number), text.encode()

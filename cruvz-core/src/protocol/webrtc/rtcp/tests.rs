@@ -223,6 +223,7 @@ fn traffic() -> impl Strategy<Value = Vec<(u64, i64)>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn no_bytes_are_dangerous(bytes in vec(any::<u8>(), 0..200)) {
         prop_assert!(drain(&bytes) <= bytes.len());

@@ -51,8 +51,10 @@ pub struct TransportFeedback<'a> {
 impl<'a> TransportFeedback<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, RtcpError> {
         let short = RtcpError::Short { kind: kind::TRANSPORT_FEEDBACK, bytes: body.len() };
-        let fixed = sources(body).and_then(|(sender, media, rest)| Some((sender, media, rest.split_first_chunk()?)));
-        let (sender, media, (&[base_high, base_low, high, low, a, b, c, feedback], chunks)) = fixed.ok_or(short)?;
+        let fixed =
+            sources(body).and_then(|(sender, media, rest)| Some((sender, media, rest.split_first_chunk()?)));
+        let (sender, media, (&[base_high, base_low, high, low, a, b, c, feedback], chunks)) =
+            fixed.ok_or(short)?;
         let count = u16::from_be_bytes([high, low]);
         if count > MAX_STATUSES {
             return Err(RtcpError::Statuses(count));
@@ -81,7 +83,9 @@ impl<'a> TransportFeedback<'a> {
         (0..count).zip(symbols).map(move |(at, symbol)| {
             let delta = match symbol {
                 SMALL => deltas.split_off_first().map(|&delta| i64::from(delta)),
-                LARGE => deltas.split_off(..2).map(|delta| i64::from(i16::from_be_bytes([delta[0], delta[1]]))),
+                LARGE => {
+                    deltas.split_off(..2).map(|delta| i64::from(i16::from_be_bytes([delta[0], delta[1]])))
+                }
                 _ => None,
             };
             ticks += delta.unwrap_or(0);

@@ -3,13 +3,7 @@
 
 use std::time::Duration;
 
-use super::{
-    ReportBlock, SenderInfo,
-    feedback::REMB,
-    format, kind,
-    report::CNAME,
-    transport,
-};
+use super::{ReportBlock, SenderInfo, feedback::REMB, format, kind, report::CNAME, transport};
 
 /// The most that the five bits of a header count: reports, sources.
 pub const MAX_COUNT: usize = 31;
@@ -60,7 +54,9 @@ pub fn nack(out: &mut Vec<u8>, sender: u32, media: u32, lost: &[u16]) {
         let mut lost = lost.iter().copied().peekable();
         while let Some(first) = lost.next() {
             let mut mask = 0_u16;
-            while let Some(bit) = lost.peek().map(|next| next.wrapping_sub(first)).filter(|bit| (0..=16).contains(bit)) {
+            while let Some(bit) =
+                lost.peek().map(|next| next.wrapping_sub(first)).filter(|bit| (0..=16).contains(bit))
+            {
                 mask |= 1_u16.checked_shl(u32::from(bit).wrapping_sub(1)).unwrap_or(0);
                 lost.next();
             }

@@ -2,9 +2,11 @@
 
 use std::fmt::{Arguments, Write};
 
+use cruvz_media::Codec;
+
 use super::{
-    Candidate, CandidateTransport, Extensions, Feedback, Local, Media,
-    description::{Description, Section},
+    Candidate, CandidateTransport, Feedback, Local, Media,
+    description::{Description, Direction, Section},
     error::kind_name,
     payload::Payload,
 };
@@ -26,6 +28,8 @@ pub(super) struct Chosen {
     pub(super) rtpmap: String,
     /// Empty where the codec has no parameters.
     pub(super) fmtp: String,
+    /// Ids of extensions that are said to go one way.
+    pub(super) one_way: Vec<u8>,
 }
 
 /// How this side's media is named.
@@ -51,8 +55,16 @@ impl<'a> Reply<'a> {
 }
 
 impl Chosen {
-    /// For `payload` of the section at `line`, with what of `extensions` and feedback both sides have.
-    pub(super) fn new(line: usize, section: &Section, payload: &Payload, codec: cruvz_media::Codec) -> Self {
+    /// For `payload` of the section at `line`, with the feedback and the extensions that both sides have. Of those that
+    /// go one way, `flows` tells which are of use.
+    pub(super) fn new(
+        line: usize,
+        section: &Section,
+        payload: &Payload,
+        codec: Codec,
+        flows: impl Fn(Direction) -> bool,
+    ) -> Self {
+        let of_use = |id| section.one_way.iter().all(|(other, way)| *other != id || flows(*way));
         let repeats = |rtx: &&Payload| rtx.repeats(payload.number, payload.clock_rate);
         let rtx = section.payloads.iter().find(repeats).map(|rtx| rtx.number);
         let mut media = Media {
@@ -63,14 +75,15 @@ impl Chosen {
             rtx,
             clock_rate: payload.clock_rate,
             feedback: payload.feedback,
-            extensions: section.extensions,
+            extensions: section.extensions.filter(of_use),
             reduced_size: section.reduced_size,
             sources: Vec::new(),
             layers: Vec::new(),
             sending: None,
         };
         media.congestion();
-        Self { media, rtpmap: payload.rtpmap.clone(), fmtp: payload.fmtp.clone() }
+        let one_way = section.one_way.iter().map(|(id, _)| *id).collect();
+        Self { media, rtpmap: payload.rtpmap.clone(), fmtp: payload.fmtp.clone(), one_way }
     }
 }
 
@@ -104,7 +117,8 @@ pub(super) fn write(
     sends: Option<Sends<'_>>,
 ) -> String {
     let mut text = Text::default();
-    let kept = |(section, reply): &(&Section, &Reply<'_>)| !matches!(reply, Reply::Reject) && offer.bundled(section);
+    let kept =
+        |(section, reply): &(&Section, &Reply<'_>)| !matches!(reply, Reply::Reject) && offer.bundled(section);
     let bundled = offer.sections.iter().zip(replies).filter(kept);
     text.session(local, bundled.filter_map(|(section, _)| section.mid.as_deref()), sends);
     let setup = match role {
@@ -183,7 +197,7 @@ impl Text {
         candidates: &[Candidate],
         chosen: &Chosen,
     ) {
-        let Chosen { media, rtpmap, fmtp } = chosen;
+        let Chosen { media, rtpmap, fmtp, one_way } = chosen;
         let name = kind_name(media.codec.kind());
         match media.rtx {
             Some(rtx) => {
@@ -196,7 +210,7 @@ impl Text {
         if media.reduced_size {
             self.line(format_args!("a=rtcp-rsize"));
         }
-        self.extensions(media.extensions);
+        self.extensions(media, one_way);
         self.codec(media.payload_type, rtpmap, fmtp, media.feedback);
         if let Some(rtx) = media.rtx {
             self.line(format_args!("a=rtpmap:{rtx} rtx/{}", media.clock_rate));
@@ -241,9 +255,11 @@ impl Text {
         self.line(format_args!("a=end-of-candidates"));
     }
 
-    fn extensions(&mut self, extensions: Extensions) {
-        for (id, uri) in extensions.iter() {
-            self.line(format_args!("a=extmap:{id} {uri}"));
+    fn extensions(&mut self, media: &Media, one_way: &[u8]) {
+        let way = if media.sending.is_some() { "/sendonly" } else { "/recvonly" };
+        for (id, uri) in media.extensions.iter() {
+            let way = if one_way.contains(&id) { way } else { "" };
+            self.line(format_args!("a=extmap:{id}{way} {uri}"));
         }
     }
 

@@ -32,12 +32,19 @@ impl CounterOffer {
     pub fn new(wish: &PlayWish<'_>) -> Result<Self, Refusal> {
         let first = |kind| wish.tracks.iter().find(move |track| track.params.codec.kind() == kind);
         let tracks = [TrackKind::Video, TrackKind::Audio].into_iter().filter_map(first);
-        let chosen = tracks.enumerate().map(|(line, track)| track.offer(line, wish.feedback)).collect::<Result<Vec<_>, _>>()?;
+        let chosen = tracks
+            .enumerate()
+            .map(|(line, track)| track.offer(line, wish.feedback))
+            .collect::<Result<Vec<_>, _>>()?;
         if chosen.is_empty() {
             return Err(Refusal::NoMedia { what: "track that could be sent" });
         }
         let mut text = Text::default();
-        text.session(&wish.local, chosen.iter().filter_map(|each| each.media.mid.as_deref()), Some(wish.sends()));
+        text.session(
+            &wish.local,
+            chosen.iter().filter_map(|each| each.media.mid.as_deref()),
+            Some(wish.sends()),
+        );
         let mut candidates = wish.local.candidates;
         for each in &chosen {
             let candidates = std::mem::take(&mut candidates);
@@ -119,16 +126,17 @@ impl PlayTrack<'_> {
             reduced_size: true,
             sources: Vec::new(),
             layers: Vec::new(),
-            sending: Some(Sending {
-                track: self.id,
-                ssrc: self.ssrc,
-                rtx_ssrc: rtx.map(|_| self.rtx_ssrc),
-            }),
+            sending: Some(Sending { track: self.id, ssrc: self.ssrc, rtx_ssrc: rtx.map(|_| self.rtx_ssrc) }),
         };
         if !feedback {
             media.no_congestion();
         }
-        Ok(Chosen { media, rtpmap: format!("{name}/{clock_rate}{channels}"), fmtp: self.parameters() })
+        Ok(Chosen {
+            media,
+            rtpmap: format!("{name}/{clock_rate}{channels}"),
+            fmtp: self.parameters(),
+            one_way: Vec::new(),
+        })
     }
 }
 
@@ -140,7 +148,9 @@ impl Media {
             .filter(|payload| payload.number == self.payload_type)
             .ok_or(Refusal::Mismatch("another codec or payload type"))?;
         let rtx = self.rtx.filter(|rtx| section.payloads.iter().any(|payload| payload.number == *rtx));
-        let sending = self.sending.map(|sending| Sending { rtx_ssrc: sending.rtx_ssrc.filter(|_| rtx.is_some()), ..sending });
+        let sending = self
+            .sending
+            .map(|sending| Sending { rtx_ssrc: sending.rtx_ssrc.filter(|_| rtx.is_some()), ..sending });
         let mut media = Self {
             rtx,
             sending,

@@ -93,6 +93,8 @@ pub(super) struct Section {
     /// Feedback of all payload types.
     any_feedback: Feedback,
     pub(super) extensions: Extensions,
+    /// Ids of extensions that are offered for one direction only.
+    pub(super) one_way: Vec<(u8, Direction)>,
     /// Sources that are announced.
     pub(super) sources: Vec<u32>,
     /// Each source that is repeated by another, with that one.
@@ -112,7 +114,7 @@ impl Description {
         let mut description = Self::default();
         let mut lines = lines(text)?;
         let first = lines.next().transpose()?;
-        if !first.is_some_and(|line| (line.kind, line.value) == (b'v', "0")) {
+        if first.is_none_or(|line| (line.kind, line.value) != (b'v', "0")) {
             return Err(SdpError::Version);
         }
         for line in lines {
@@ -168,7 +170,11 @@ impl Description {
     }
 
     /// What `pick` finds in the section, or else what holds for all.
-    pub(super) fn of<'a, T>(&'a self, section: &'a Section, pick: impl Fn(&'a Shared) -> Option<T>) -> Option<T> {
+    pub(super) fn of<'a, T>(
+        &'a self,
+        section: &'a Section,
+        pick: impl Fn(&'a Shared) -> Option<T>,
+    ) -> Option<T> {
         pick(&section.shared).or_else(|| pick(&self.shared))
     }
 }
@@ -261,7 +267,12 @@ impl Section {
         match name {
             "bundle-only" => self.bundle_only = true,
             "extmap" => self.extension(value).ok_or("extmap")?,
-            "fmtp" => self.of_payload(value, |payload, fmtp| Some(payload.fmtp = fmtp.to_owned())).ok_or("fmtp")?,
+            "fmtp" => {
+                let (payload, fmtp) = self.of_payload(value).ok_or("fmtp")?;
+                if let Some(payload) = payload {
+                    fmtp.clone_into(&mut payload.fmtp);
+                }
+            }
             "mid" => self.mid = Some(token(value).ok_or("mid")?),
             "rid" => {
                 let rid = Rid::parse(value).ok_or("rid")?;
@@ -270,7 +281,10 @@ impl Section {
             "rtcp-fb" => self.feedback(value),
             "rtcp-mux" => self.rtcp_mux = true,
             "rtcp-rsize" => self.reduced_size = true,
-            "rtpmap" => self.of_payload(value, Payload::map).ok_or("rtpmap")?,
+            "rtpmap" => {
+                let (payload, rtpmap) = self.of_payload(value).ok_or("rtpmap")?;
+                payload.map_or(Some(()), |payload| payload.map(rtpmap)).ok_or("rtpmap")?;
+            }
             "simulcast" => {
                 let sent = simulcast::sent(value).into_iter().take(MAX_LISTED);
                 self.simulcast = sent.map(str::to_owned).collect();
@@ -282,21 +296,19 @@ impl Section {
         Ok(())
     }
 
-    /// `value` begins with a payload type: `take` gets that, if the media line lists it, and the rest.
-    fn of_payload(&mut self, value: &str, take: impl Fn(&mut Payload, &str) -> Option<()>) -> Option<()> {
+    /// `value` begins with a payload type: that, if the media line lists it, and the rest.
+    fn of_payload<'a>(&mut self, value: &'a str) -> Option<(Option<&mut Payload>, &'a str)> {
         let (number, rest) = value.split_once(' ')?;
         let number: u8 = number.parse().ok()?;
-        let payload = self.payloads.iter_mut().find(|payload| payload.number == number);
-        payload.map_or(Some(()), |payload| take(payload, rest.trim()))
+        Some((self.payloads.iter_mut().find(|payload| payload.number == number), rest.trim()))
     }
 
     /// `96 nack pli`, or `* transport-cc`.
     fn feedback(&mut self, value: &str) {
         if let Some(feedback) = value.strip_prefix("* ") {
             self.any_feedback.offer(feedback.trim());
-        } else {
-            // Feedback that cannot be understood is feedback that is not known.
-            let _ = self.of_payload(value, |payload, feedback| Some(payload.feedback.offer(feedback)));
+        } else if let Some((Some(payload), feedback)) = self.of_payload(value) {
+            payload.feedback.offer(feedback);
         }
     }
 
@@ -304,7 +316,15 @@ impl Section {
     fn extension(&mut self, value: &str) -> Option<()> {
         let mut words = value.split_ascii_whitespace();
         let (id, uri) = (words.next()?, words.next()?);
-        self.extensions.offer(id.split('/').next()?.parse().ok()?, uri);
+        let (id, direction) =
+            id.split_once('/').map_or((id, None), |(id, name)| (id, Direction::parse(name)));
+        // Ids beyond 14 need another form, and none goes beyond 4,095 (RFC 8285 §4.2, §5).
+        let id: u16 = id.parse().ok()?;
+        let Ok(id @ 1..=14) = u8::try_from(id) else { return Some(()) };
+        self.extensions.offer(id, uri);
+        if let Some(direction) = direction.filter(|_| self.one_way.len() < MAX_LISTED) {
+            self.one_way.push((id, direction));
+        }
         Some(())
     }
 

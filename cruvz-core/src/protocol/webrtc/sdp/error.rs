@@ -110,7 +110,9 @@ impl Refusal {
     /// What a server makes of it.
     pub const fn kind(&self) -> RefusalKind {
         match self {
-            Self::Sdp(_) | Self::NoCredentials | Self::NoFingerprint | Self::Mismatch(_) => RefusalKind::Malformed,
+            Self::Sdp(_) | Self::NoCredentials | Self::NoFingerprint | Self::Mismatch(_) => {
+                RefusalKind::Malformed
+            }
             Self::NoCommonCodec { .. } | Self::NotCarried(_) => RefusalKind::NotAcceptable,
             Self::NoMedia { .. }
             | Self::Twice(_)

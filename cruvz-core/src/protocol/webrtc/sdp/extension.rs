@@ -20,9 +20,8 @@ pub struct Extensions {
 }
 
 impl Extensions {
-    /// Takes in what an offer says of one, if it is known and can be used. Of two for the same, the first holds.
-    pub(super) fn offer(&mut self, id: u16, uri: &str) {
-        let Some(id) = u8::try_from(id).ok().filter(|id| (1..=14).contains(id)) else { return };
+    /// Takes in what an offer says of one, if it is known. Of two for the same, the first holds.
+    pub(super) fn offer(&mut self, id: u8, uri: &str) {
         if let Some((_, slot)) = self.slots().into_iter().find(|(known, _)| *known == uri) {
             slot.get_or_insert(id);
         }
@@ -32,6 +31,14 @@ impl Extensions {
     pub(super) fn and(mut self, mut other: Self) -> Self {
         for ((_, slot), (_, other)) in self.slots().into_iter().zip(other.slots()) {
             *slot = slot.filter(|id| Some(*id) == *other);
+        }
+        self
+    }
+
+    /// Those whose ids `keep` says yes to.
+    pub(super) fn filter(mut self, keep: impl Fn(u8) -> bool) -> Self {
+        for (_, slot) in self.slots() {
+            *slot = slot.filter(|id| keep(*id));
         }
         self
     }
@@ -48,7 +55,10 @@ impl Extensions {
             ("urn:ietf:params:rtp-hdrext:sdes:mid", &mut self.mid),
             ("urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id", &mut self.rid),
             ("urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id", &mut self.repaired_rid),
-            ("http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01", &mut self.transport_cc),
+            (
+                "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+                &mut self.transport_cc,
+            ),
             ("http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time", &mut self.abs_send_time),
             ("http://www.webrtc.org/experiments/rtp-hdrext/playout-delay", &mut self.playout_delay),
         ]

@@ -1,6 +1,8 @@
 //! Fragments of SDP: candidates that come later, and ICE restarts (RFC 8840, RFC 9725 §4.3).
 
-use super::{Local, Negotiated, SdpError, answer::Text, description::ice_letters, error::kind_name, line::lines};
+use super::{
+    Local, Negotiated, SdpError, answer::Text, description::ice_letters, error::kind_name, line::lines,
+};
 use crate::protocol::webrtc::Credentials;
 
 /// What a client says of ICE after its offer: the body of a PATCH, of type `application/trickle-ice-sdpfrag`.
@@ -27,8 +29,10 @@ impl Fragment {
             let broken = |name| SdpError::Attribute { line: line.number, name };
             match line.attribute() {
                 _ if line.kind != b'a' => {}
-                ("ice-ufrag", value) => ufrag = Some(ice_letters(value, 4).ok_or(broken("ice-ufrag"))?),
-                ("ice-pwd", value) => pwd = Some(ice_letters(value, 22).ok_or(broken("ice-pwd"))?),
+                ("ice-ufrag", value) => {
+                    ufrag = Some(ice_letters(value, 4).ok_or_else(|| broken("ice-ufrag"))?)
+                }
+                ("ice-pwd", value) => pwd = Some(ice_letters(value, 22).ok_or_else(|| broken("ice-pwd"))?),
                 ("end-of-candidates", _) => end_of_candidates = true,
                 _ => {}
             }

@@ -39,7 +39,8 @@ pub struct Media {
     pub extensions: Extensions,
     /// Feedback need not come in compound packets (RFC 5506).
     pub reduced_size: bool,
-    /// Of a publisher: the sources that it announces; empty where it leaves that to mids, RIDs and payload types.
+    /// Of a publisher: the sources that it announces; empty where it leaves that to mids, RIDs and payload types. Which layer
+    /// a source is, only its packets say.
     pub sources: Vec<Source>,
     /// Of a publisher: the RIDs of its layers in its order of preference; empty: no simulcast.
     pub layers: Vec<String>,

@@ -43,7 +43,8 @@ impl Offer {
         sends: Option<Sends<'_>>,
     ) -> Result<(String, Negotiated), Refusal> {
         let sections = || self.description.sections.iter().zip(&replies);
-        let active = || sections().filter(|(_, reply)| matches!(reply, Reply::Active(_))).map(|(section, _)| section);
+        let active =
+            || sections().filter(|(_, reply)| matches!(reply, Reply::Active(_))).map(|(section, _)| section);
         active().try_for_each(check_section)?;
         self.description.check_bundle(active())?;
         let role = match self.description.setup(active()) {
@@ -75,7 +76,9 @@ impl Description {
             return Ok(());
         }
         let name = |section: &Section| section.mid.clone().unwrap_or_else(|| section.media.clone());
-        Err(Refusal::NotBundled(active.filter(|section| alone(section)).map(name).collect::<Vec<_>>().join(" ")))
+        Err(Refusal::NotBundled(
+            active.filter(|section| alone(section)).map(name).collect::<Vec<_>>().join(" "),
+        ))
     }
 
     /// Whether the section is in the BUNDLE group.
@@ -95,9 +98,8 @@ impl Description {
             return Err(Refusal::BothLite);
         }
         let shared = || self.sections.iter().map(|section| &section.shared).chain([&self.shared]);
-        let credentials = shared().find_map(|shared| {
-            Some(Credentials { ufrag: shared.ufrag.clone()?, pwd: shared.pwd.clone()? })
-        });
+        let credentials = shared()
+            .find_map(|shared| Some(Credentials { ufrag: shared.ufrag.clone()?, pwd: shared.pwd.clone()? }));
         let fingerprint = shared().find_map(|shared| shared.fingerprint.clone());
         Ok((credentials.ok_or(Refusal::NoCredentials)?, fingerprint.ok_or(Refusal::NoFingerprint)?))
     }

@@ -90,7 +90,7 @@ impl PlayTrack<'_> {
             }
         }
         let (_, payload) = best.ok_or_else(|| self.nothing_known(section))?;
-        let mut chosen = Chosen::new(line, section, payload, codec);
+        let mut chosen = Chosen::new(line, section, payload, codec, |way| way.receives);
         chosen.fmtp = parameters(payload, self.params);
         let media = &mut chosen.media;
         media.extensions.rid = None;

@@ -71,11 +71,14 @@ impl PublishWish<'_> {
         let payload = known()
             .find(|(payload, other)| *other == codec && whole(payload))
             .map_or(first, |(payload, _)| payload);
-        let mut chosen = Chosen::new(line, section, payload, codec);
+        let mut chosen = Chosen::new(line, section, payload, codec, |way| way.sends);
         chosen.fmtp = parameters(codec, payload);
         let media = &mut chosen.media;
         media.sources = sources(section);
-        media.layers = self.layers(section, payload);
+        // Without RIDs in the packets, layers cannot be told apart.
+        if media.extensions.rid.is_some() {
+            media.layers = self.layers(section, payload);
+        }
         media.extensions.playout_delay = None;
         if media.layers.is_empty() {
             (media.extensions.rid, media.extensions.repaired_rid) = (None, None);
@@ -83,12 +86,10 @@ impl PublishWish<'_> {
         Ok(chosen)
     }
 
-    /// The layers of a simulcast, in the offer's order of preference. Without RIDs in the packets they cannot be told apart.
+    /// The layers of a simulcast, in the offer's order of preference.
     fn layers(&self, section: &Section, payload: &Payload) -> Vec<String> {
-        let usable = |id: &&String| {
-            section.rids.iter().any(|rid| rid.id == **id && rid.allows(payload.number))
-                && section.extensions.rid.is_some()
-        };
+        let usable =
+            |id: &&String| section.rids.iter().any(|rid| rid.id == **id && rid.allows(payload.number));
         section.simulcast.iter().filter(usable).take(self.max_layers).cloned().collect()
     }
 
@@ -110,15 +111,19 @@ fn parameters(codec: Codec, payload: &Payload) -> String {
         // Without "stereo" browsers encode in mono (RFC 7587 §7.1).
         Codec::Opus => "minptime=10;useinbandfec=1;stereo=1".to_owned(),
         Codec::H264 => payload.h264_parameters(payload.h264().level.max(H264_LEVEL)),
+        // What else is said of VP8 and VP9 are sizes that the other side takes; this side takes any.
+        Codec::Vp8 => String::new(),
+        Codec::Vp9 => {
+            payload.parameter("profile-id").map_or_else(String::new, |id| format!("profile-id={id}"))
+        }
         _ => payload.fmtp.clone(),
     }
 }
 
 /// The sources that are announced, without those that repeat or correct others.
 fn sources(section: &Section) -> Vec<Source> {
-    let helps = |ssrc: &u32| {
-        section.repeats.iter().any(|(_, rtx)| rtx == ssrc) || section.corrections.contains(ssrc)
-    };
+    let helps =
+        |ssrc: &u32| section.repeats.iter().any(|(_, rtx)| rtx == ssrc) || section.corrections.contains(ssrc);
     let rtx = |ssrc: u32| section.repeats.iter().find(|(first, _)| *first == ssrc).map(|(_, rtx)| *rtx);
     let own = section.sources.iter().filter(|ssrc| !helps(ssrc));
     own.map(|&ssrc| Source { ssrc, rtx: rtx(ssrc) }).collect()

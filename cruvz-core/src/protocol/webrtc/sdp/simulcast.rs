@@ -35,7 +35,8 @@ impl Rid {
 
 /// Letters, digits, `-` and `_` (RFC 8851 §10), as many as a header extension carries.
 fn is_rid(id: &str) -> bool {
-    (1..=16).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    (1..=16).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// The RIDs that `a=simulcast:` says the peer sends, in its order of preference, whether they begin paused or not. Of alternatives, the

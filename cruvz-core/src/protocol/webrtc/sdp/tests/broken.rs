@@ -137,7 +137,7 @@ proptest! {
         changes in vec((0..6_000_usize, 0..40_usize, "[ -~\r\n]{0,12}"), 1..8),
         which in 0..3_usize,
     ) {
-        let offers = [fixture!("chromium_play"), fixture!("chromium_publish"), fixture!("chromium_simulcast")];
+        let offers = [fixture!("chromium_play"), fixture!("ffmpeg_publish"), fixture!("firefox_simulcast")];
         let mut text = offers[which].to_owned();
         for (at, length, with) in changes {
             let at = at.min(text.len());
