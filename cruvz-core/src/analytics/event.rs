@@ -38,6 +38,13 @@ pub enum Event {
         /// The publisher's session.
         session: Option<SessionId>,
     },
+    /// The stream reorders pictures (B-frames), and WebRTC players, which show pictures as they come, get only those that need no
+    /// reordering. An encoder without B-frames (`bframes=0`, `tune=zerolatency`) makes a smoother picture. Told once while a
+    /// stream has such players.
+    PicturesReordered {
+        /// The stream.
+        stream: StreamName,
+    },
     /// A peer was turned away.
     Refused {
         /// How it was connected.

@@ -5,3 +5,4 @@ pub mod mpegts;
 pub mod samples;
 pub mod srt;
 pub mod totals;
+pub mod webrtc;

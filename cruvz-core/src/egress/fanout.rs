@@ -28,7 +28,10 @@ use crate::{
     analytics::event::EventSink,
     config::EgressConfig,
     egress::patience::Patience,
-    hub::wire::{Listener, Next, Window, WireLog},
+    hub::{
+        listener::Listener,
+        wire::{Next, Window, WireLog},
+    },
     runtime::clock::Clock,
     session::OpenSession,
 };

@@ -3,14 +3,12 @@
 //! The [`WireLog`] has the bytes of each frame; here they are gathered for a moment, joined, and cut where a datagram is full.
 //! Cuts also fall where a viewer can begin. What a viewer holds is a place: a repeat is another look at the same packet.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::shared::Shared;
 use crate::hub::{
     log::{Item, Log, Retention},
     wire::{Unit, WireLog},
@@ -22,7 +20,7 @@ pub(crate) struct Rings(Arc<RingsOf>);
 
 struct RingsOf {
     options: RingOptions,
-    rings: Mutex<Vec<Weak<PacketRing>>>,
+    rings: Shared<PacketRing>,
 }
 
 /// How packets are made.
@@ -82,7 +80,7 @@ impl Item for Payload {
 
 impl Rings {
     pub(crate) fn new(options: RingOptions) -> Self {
-        Self(Arc::new(RingsOf { options, rings: Mutex::default() }))
+        Self(Arc::new(RingsOf { options, rings: Shared::default() }))
     }
 
     /// The bytes of a full packet.
@@ -92,14 +90,8 @@ impl Rings {
 
     /// The ring of `log`, made if there is none.
     pub(crate) fn of(&self, log: &Arc<WireLog>) -> Arc<PacketRing> {
-        let mut rings = self.0.rings.lock();
-        rings.retain(|ring| ring.strong_count() > 0);
-        if let Some(ring) = rings.iter().filter_map(Weak::upgrade).find(|ring| Arc::ptr_eq(&ring.log, log)) {
-            return ring;
-        }
-        let ring = Arc::new(PacketRing::new(Arc::clone(log), self.0.options));
-        rings.push(Arc::downgrade(&ring));
-        ring
+        let make = || PacketRing::new(Arc::clone(log), self.0.options);
+        self.0.rings.find_or_make(|ring| Arc::ptr_eq(&ring.log, log), make)
     }
 }
 
@@ -302,8 +294,10 @@ mod tests {
         publisher.stream().end("enough");
         let reason = one.gather(MS).ended().cloned();
         assert_eq!((reason.as_deref(), one.gather(MS).end()), (Some("enough"), 1));
+        let gone = Arc::downgrade(&one);
         drop((one, other));
-        assert_eq!(rings.0.rings.lock().iter().filter(|ring| ring.strong_count() > 0).count(), 0);
+        assert!(gone.upgrade().is_none());
+        assert_eq!(rings.of(&log).gather(MS).end(), 1, "whoever comes then gets another");
         drop(engine);
     }
 }

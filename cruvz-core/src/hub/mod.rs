@@ -1,6 +1,7 @@
 //! The hub: one bounded log of frames per stream, and cursors into it. Knows no protocol.
 
 mod keyframe;
+pub(crate) mod listener;
 pub(crate) mod log;
 pub mod name;
 pub mod publisher;

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::{
     keyframe::KeyframeWish,
+    listener::{Listener, Listeners},
     log::{Item, Log, Retention},
     name::StreamName,
     registry::HubContext,
@@ -96,6 +97,7 @@ struct Inner {
     changed: Notify,
     /// Told when somebody begins to wait for a keyframe.
     keyframe_asked: Notify,
+    listeners: Listeners,
 }
 
 #[derive(Debug)]
@@ -195,8 +197,16 @@ impl LiveStream {
             interest: 0,
             playable: false,
         };
-        let (views, state, changed) = (Mutex::default(), Mutex::new(state), Notify::new());
-        Self(Arc::new(Inner { name, hub, origin, views, state, changed, keyframe_asked: Notify::new() }))
+        Self(Arc::new(Inner {
+            name,
+            hub,
+            origin,
+            views: Mutex::default(),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            keyframe_asked: Notify::new(),
+            listeners: Listeners::default(),
+        }))
     }
 
     /// Its name.
@@ -291,6 +301,7 @@ impl LiveStream {
             wire.end(reason);
         }
         self.0.changed.notify_waiters();
+        self.0.listeners.tell();
         if self.0.origin.is_some() {
             return;
         }
@@ -527,6 +538,7 @@ impl LiveStream {
     /// Tells readers that frames were appended.
     pub(super) fn flush(&self) {
         self.0.changed.notify_waiters();
+        self.0.listeners.tell();
         let wires = self.0.state.lock().wires.clone();
         for wire in wires {
             wire.flush();
@@ -589,6 +601,27 @@ impl LiveStream {
                 Source::Awaited | Source::Live { .. } | Source::Grace { .. } => Read::Wait,
             },
         }
+    }
+
+    /// The entries from `next` on (`None`, or gone: from the newest start), the place behind them, and why there will be no
+    /// more, for those who make something else of them.
+    pub(crate) fn entries(&self, next: Option<u64>) -> Entries {
+        let state = self.0.state.lock();
+        let from = match next {
+            Some(seq) => state.log.resume(seq, i64::MAX),
+            None => state.log.newest_start(),
+        };
+        let entries = from.map_or_else(Vec::new, |from| state.log.iter_from(from).cloned().collect());
+        let ended = match &state.source {
+            Source::Ended { reason } => Some(Arc::clone(reason)),
+            Source::Awaited | Source::Live { .. } | Source::Grace { .. } => None,
+        };
+        Entries { entries, next: from.map(|_| state.log.end()).or(next), ended }
+    }
+
+    /// Tells `listener` from now on whenever entries were flushed, and when it ends.
+    pub(crate) fn listen(&self, listener: Weak<dyn Listener>) {
+        self.0.listeners.add(listener);
     }
 
     /// Where the oldest start is, for readers that want the past as well.
@@ -702,6 +735,14 @@ impl WeakStream {
     pub(super) fn upgrade(&self) -> Option<LiveStream> {
         self.0.upgrade().map(LiveStream)
     }
+}
+
+/// What [`LiveStream::entries`] finds.
+pub(crate) struct Entries {
+    pub(crate) entries: Vec<Entry>,
+    /// The place behind them.
+    pub(crate) next: Option<u64>,
+    pub(crate) ended: Option<Arc<str>>,
 }
 
 /// What a reader finds.

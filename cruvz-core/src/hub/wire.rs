@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{
+    listener::{Listener, Listeners},
     log::{Item, Log, Retention},
     stream::Entry,
     view::AudioSet,
@@ -70,16 +71,11 @@ impl Item for Unit {
     }
 }
 
-/// Somebody to be told, without waiting, that a [`WireLog`] has grown or ended.
-pub(crate) trait Listener: Send + Sync {
-    fn changed(&self);
-}
-
 /// The log of one stream's bytes in one format.
 pub(crate) struct WireLog {
     format: WireFormat,
     state: Mutex<State>,
-    listeners: Mutex<Vec<Weak<dyn Listener>>>,
+    listeners: Listeners,
     changed: Notify,
 }
 
@@ -133,7 +129,7 @@ impl WireLog {
             tracks: Tracks::empty(),
             ended: None,
         };
-        Self { format, state: Mutex::new(state), listeners: Mutex::default(), changed: Notify::new() }
+        Self { format, state: Mutex::new(state), listeners: Listeners::default(), changed: Notify::new() }
     }
 
     pub(super) fn format(&self) -> WireFormat {
@@ -163,17 +159,7 @@ impl WireLog {
     /// Tells everybody who watches that there is more.
     pub(super) fn flush(&self) {
         self.changed.notify_waiters();
-        let mut gone = false;
-        let listeners: Vec<_> = self.listeners.lock().clone();
-        for listener in listeners {
-            match listener.upgrade() {
-                Some(listener) => listener.changed(),
-                None => gone = true,
-            }
-        }
-        if gone {
-            self.listeners.lock().retain(|listener| listener.strong_count() > 0);
-        }
+        self.listeners.tell();
     }
 
     pub(super) fn end(&self, reason: &str) {
@@ -182,7 +168,7 @@ impl WireLog {
     }
 
     pub(crate) fn listen(&self, listener: Weak<dyn Listener>) {
-        self.listeners.lock().push(listener);
+        self.listeners.add(listener);
     }
 
     /// Waits until [`Self::next`] may say something else.

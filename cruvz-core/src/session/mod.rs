@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 pub(crate) use self::registry::OpenSession;
 use crate::{
     StreamName,
-    analytics::{mpegts::MpegTsStats, srt::SrtStats},
+    analytics::{mpegts::MpegTsStats, srt::SrtStats, webrtc::WebRtcStats},
 };
 
 /// How a peer is connected.
@@ -131,6 +131,7 @@ pub(crate) struct Counters {
     pub(crate) skips: AtomicU32,
     pub(crate) srt: Mutex<Option<SrtStats>>,
     pub(crate) mpegts: Mutex<Option<MpegTsStats>>,
+    pub(crate) webrtc: Mutex<Option<WebRtcStats>>,
 }
 
 /// A session as its connection holds it.
@@ -192,6 +193,11 @@ impl Session {
         *self.counters.srt.lock() = Some(stats);
     }
 
+    #[allow(dead_code, reason = "its driver comes next")]
+    pub(crate) fn set_webrtc(&self, stats: WebRtcStats) {
+        *self.counters.webrtc.lock() = Some(stats);
+    }
+
     pub(crate) fn skipped(&self, frames: u64) -> u32 {
         self.counters.dropped_frames.fetch_add(frames, Relaxed);
         self.counters.skips.fetch_add(1, Relaxed) + 1
@@ -228,4 +234,7 @@ pub struct SessionInfo {
     /// What a publisher's transport stream suffered on its way, where it brings one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mpegts: Option<MpegTsStats>,
+    /// What is known of the network, over WebRTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webrtc: Option<WebRtcStats>,
 }

@@ -16,6 +16,7 @@ mod path;
 pub mod receiver;
 pub mod rtcp;
 pub mod sdp;
+pub mod sender;
 pub mod srtp;
 pub mod stun;
 mod transport;

@@ -1,0 +1,142 @@
+//! WebRTC to players (WHEP): a place in the stream's RTP packets, and a state machine that numbers, seals and repeats them.
+
+use std::{sync::Arc, time::Duration};
+
+use cruvz_media::TrackKind;
+
+use super::{
+    patience::Patience,
+    rtp::{Packets, RtpRing},
+};
+use crate::{
+    Event,
+    analytics::webrtc::WebRtcStats,
+    protocol::webrtc::{
+        sdp::Negotiated,
+        sender::{Run, Sender, SenderConfig, StreamLog, TrackLog},
+        srtp::Outbound,
+    },
+    runtime::context::Context,
+    session::OpenSession,
+};
+
+/// A viewer that joins this long after the last keyframe waits for another, where the publisher makes one on request.
+const OLD_KEYFRAME: Duration = Duration::from_secs(2);
+/// How long it waits.
+const KEYFRAME_PATIENCE: Duration = Duration::from_secs(1);
+/// How long after the end of its stream a viewer may ask for what it lacks.
+const PLAYING_OUT: Duration = Duration::from_millis(300);
+
+/// A player's side of a WebRTC session.
+pub(crate) struct Viewer {
+    ring: Arc<RtpRing>,
+    pub(crate) session: OpenSession,
+    sender: Sender,
+    /// The keyframe that is too old to begin at, and until when another is waited for.
+    awaits: Option<(u64, Duration)>,
+    patience: Patience,
+    /// Frames as the session was last told.
+    frames: u64,
+    /// When the end of the stream was seen.
+    ended: Option<Duration>,
+}
+
+impl Viewer {
+    /// To be made when the player is connected. `random`: what its numbers begin with.
+    pub(crate) fn new(
+        ring: Arc<RtpRing>,
+        session: OpenSession,
+        negotiated: &Negotiated,
+        cname: &str,
+        random: [u8; 16],
+    ) -> Self {
+        let sender = Sender::new(SenderConfig::new(negotiated, cname), random);
+        Self { ring, session, sender, awaits: None, patience: Patience::default(), frames: 0, ended: None }
+    }
+
+    /// Fills `out` with the next run of datagrams that are due.
+    pub(crate) fn fill(&mut self, now: Duration, srtp: &mut Outbound, out: &mut Vec<u8>) -> Option<Run> {
+        let ring = Arc::clone(&self.ring);
+        let packets = ring.gather(now);
+        if !self.sender.has_begun() {
+            if !self.may_begin(now, &packets) {
+                return None;
+            }
+            self.sender.begin(&*packets);
+        }
+        let run = self.sender.fill(now, &*packets, srtp, out);
+        drop(packets);
+        if run.is_some() {
+            let frames = self.sender.stats().frames;
+            self.session.sent(out.len(), frames - std::mem::replace(&mut self.frames, frames));
+        }
+        run
+    }
+
+    /// Whether there is something to begin with, and nothing better to come.
+    fn may_begin(&mut self, now: Duration, packets: &Packets) -> bool {
+        let video = packets.track(TrackKind::Video);
+        let Some((start, keyframe)) = video.newest_start().and_then(|at| Some((at, video.packet(at)?)))
+        else {
+            return packets.track(TrackKind::Audio).end() > 0;
+        };
+        let age_us = video.newest().map_or(0, |newest| newest.time_us.saturating_sub(keyframe.time_us));
+        let is_old = Duration::from_micros(u64::try_from(age_us).unwrap_or(0)) > OLD_KEYFRAME;
+        match self.awaits {
+            Some((old, until)) => start > old || now >= until,
+            None if is_old && self.ring.stream().request_keyframe() => {
+                self.awaits = Some((start, now + KEYFRAME_PATIENCE));
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// When [`Self::fill`] may have something although the stream has nothing new.
+    pub(crate) fn poll_timeout(&self) -> Option<Duration> {
+        self.sender.poll_timeout().or_else(|| Some(self.awaits?.1))
+    }
+
+    /// Takes RTCP of the player, opened.
+    pub(crate) fn rtcp(&mut self, now: Duration, compound: &[u8]) {
+        let packets = self.ring.gather(now);
+        self.sender.receive(now, &*packets, compound);
+        if self.sender.take_keyframe_request(&*packets) {
+            drop(packets);
+            self.ring.stream().request_keyframe();
+        }
+    }
+
+    /// Tells of a jump, if there was one. Whether the player may go on.
+    pub(crate) fn keeps_up(&mut self, now: Duration, context: &Context) -> bool {
+        let Some(missed) = self.sender.take_skipped() else { return true };
+        self.session.skipped(missed);
+        let (stream, session) = (self.session.stream.clone(), self.session.id);
+        context.events.send(Event::ViewerSkipped { stream, session, dropped_frames: missed });
+        self.patience.bears_skip(context.config.egress.overflow, now)
+    }
+
+    /// Why it is over: the stream has ended and what was lost had its time to be repeated, or the publisher sends what the
+    /// player cannot decode.
+    pub(crate) fn ended(&mut self, now: Duration) -> Option<Arc<str>> {
+        if let Some(codec) = self.sender.foreign() {
+            return Some(format!("the publisher changed to {codec}: connect again to watch it").into());
+        }
+        let packets = self.ring.gather(now);
+        let reason = packets.ended()?;
+        let since = *self.ended.get_or_insert(now);
+        let all = self.sender.is_done(&*packets);
+        let over = now > since + PLAYING_OUT * if all { 1 } else { 10 };
+        over.then(|| Arc::clone(reason))
+    }
+
+    /// Fills `out` with the datagram that says goodbye.
+    pub(crate) fn goodbye(&self, srtp: &mut Outbound, out: &mut Vec<u8>) {
+        self.sender.goodbye(srtp, out);
+    }
+
+    /// How it does.
+    pub(crate) fn stats(&self) -> WebRtcStats {
+        WebRtcStats::sent(&self.sender.stats())
+    }
+}
