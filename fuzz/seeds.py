@@ -17,6 +17,8 @@ WEBRTC_FIXTURES = HERE.parent / "cruvz-core" / "tests" / "fixtures" / "webrtc"
 # The order of fuzz_targets/codec_config.rs, and the MP4 box that holds each codec's record.
 CODEC_BOXES = [b"avcC", b"hvcC", b"av1C", b"vpcC", None, b"esds", b"dOps", b"dfLa", None, b"dac3", b"dec3"]
 H264, H265, AAC = 0, 1, 5
+# The order of fuzz_targets/rtp_depacketize.rs.
+RTP_CODECS = ["h264", "h265", "vp8", "vp9", "av1", "opus"]
 
 
 def flv_tags(data):
@@ -44,6 +46,15 @@ def mp4_configs(data):
             body = body[body.find(b"\x05") + 1 :].lstrip(b"\x80")
             body = body[1 : 1 + body[0]]
         yield number, body
+
+
+def rtp_packets(data):
+    """The packets of a file that has each behind its length."""
+    at = 0
+    while at + 2 <= len(data):
+        size = int.from_bytes(data[at : at + 2], "big")
+        yield data[at + 2 : at + 2 + size]
+        at += 2 + size
 
 
 def seeds():
@@ -149,6 +160,19 @@ def seeds():
         yield "webrtc_transport", f"{role}-first", bytes([role]) + b"".join(odd + rounds)
         lossy = [record(kind, b"") for kind in (0x58, 0x57, 0x59, 0x56, 0x58, 0x56, 0x57, 0x56, 0x56, 0x56)]
         yield "webrtc_transport", f"{role}-lossy", bytes([role]) + b"".join(one + other for one, other in zip(lossy, odd + odd))
+    for path in sorted(FIXTURES.glob("rtp/*.rtp")):
+        packets = list(rtp_packets(path.read_bytes()))
+        for number, packet in enumerate(packets[:2]):
+            yield "rtp_packet", f"{path.stem}-{number}", packet
+        payloads = []
+        for before, packet in zip([packets[0], *packets], packets):
+            later = packet[4:8] != before[4:8]
+            payloads.append(record(packet[1] & 0x80 | later, packet[12:]))
+        codec = bytes([RTP_CODECS.index(path.stem.split(".")[0])])
+        yield "rtp_depacketize", path.stem, codec + b"\x40" + b"".join(payloads)
+    extensions = b"\xbe\xde\0\2\x10\x85\0\x42vid\0"
+    yield "rtp_packet", "extensions", b"\xb1\xe0\x12\x34\0\0\x10\0\0\0\0\7\0\0\0\1" + extensions + b"\xaa\xbb\0\2"
+    yield "rtp_packet", "two-byte", b"\x90\x60\0\1\0\0\0\0\0\0\0\7\x10\0\0\2\xc8\2\1\2\5\0\0\0\xaa"
 
     for path in sorted(WEBRTC_FIXTURES.glob("*.sdp")):
         yield "sdp", path.stem, path.read_bytes()
