@@ -187,8 +187,8 @@ impl<'a> Extensions<'a> {
     /// Id, length and what follows of the extension at the front of `rest`, which is no padding.
     fn split_head(&self) -> Option<(u8, usize, &'a [u8])> {
         match (self.form, self.rest) {
-            // Id 15 ends them all (RFC 8285 §4.2).
-            (Form::OneByte, [head, ..]) if head >> 4 == 15 => None,
+            // Id 15 ends them all, as does padding with a length (RFC 8285 §4.2).
+            (Form::OneByte, [head, ..]) if matches!(head >> 4, 0 | 15) => None,
             (Form::OneByte, [head, rest @ ..]) => Some((*head >> 4, (*head & 0xF) as usize + 1, rest)),
             (Form::TwoByte, [id, length, rest @ ..]) => Some((*id, *length as usize, rest)),
             _ => None,
@@ -264,8 +264,10 @@ mod tests {
         let mut other = PACKET;
         other[23] = 0x4F; // 16 bytes of which four are there
         assert_eq!(packet(&other).unwrap().extensions().count(), 1);
-        other[20] = 0xF0; // the id that ends them
-        assert_eq!(packet(&other).unwrap().extensions().count(), 0);
+        for end in [0xF0, 0x02] {
+            other[20] = end; // the id that ends them, and padding that claims a length
+            assert_eq!(packet(&other).unwrap().extensions().count(), 0);
+        }
         let mut other = PACKET;
         other[16..18].copy_from_slice(&[0x10, 0x07]);
         other[20..28].copy_from_slice(&[0, 200, 2, 8, 9, 5, 0, 0]);
