@@ -21,6 +21,7 @@ use rtc_dtls::endpoint::{Endpoint, EndpointEvent};
 use rtc_dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc_shared::TransportProtocol;
 
+use super::client_hello::{Greeting, PREFERENCE};
 use super::fingerprint::{Digest, Fingerprint};
 use super::srtp::{KeyingMaterial, Profile};
 
@@ -73,7 +74,8 @@ pub enum DtlsError {
 
 /// An engine's certificate, with what each of its handshakes shares.
 pub struct Certificate {
-    passive: Arc<HandshakeConfig>,
+    /// One for each profile that we may choose, as in [`PREFERENCE`]: the crate would choose as the peer likes.
+    passive: [Arc<HandshakeConfig>; PREFERENCE.len()],
     active: Arc<HandshakeConfig>,
     fingerprint: Fingerprint,
     origin: Instant,
@@ -93,15 +95,11 @@ impl Certificate {
             .map_err(|error| failed(&error))?;
         let fingerprint = pair.certificate.first().map(|der| Fingerprint::of(Digest::Sha256, der));
         let fingerprint = fingerprint.ok_or_else(|| failed(&"it is empty"))?;
-        let config = |is_client| {
+        let config = |is_client, profiles: &[Profile]| {
             ConfigBuilder::default()
                 .with_crypto_provider(provider.clone())
                 .with_certificates(vec![pair.clone()])
-                .with_srtp_protection_profiles(vec![
-                    SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-                    SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
-                    SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-                ])
+                .with_srtp_protection_profiles(profiles.iter().map(|profile| theirs(*profile)).collect())
                 .with_client_auth(ClientAuthType::RequireAnyClientCert)
                 // Certificates are self-signed: what counts is the fingerprint, which we compare ourselves.
                 .with_insecure_skip_verify(true)
@@ -111,7 +109,17 @@ impl Certificate {
                 .map(Arc::new)
                 .map_err(|error| failed(&error))
         };
-        Ok(Arc::new(Self { passive: config(false)?, active: config(true)?, fingerprint, origin }))
+        let all = PREFERENCE.map(|(_, profile)| profile);
+        let [first, second, third] = all.map(|profile| config(false, &[profile]));
+        let passive = [first?, second?, third?];
+        Ok(Arc::new(Self { passive, active: config(true, &all)?, fingerprint, origin }))
+    }
+
+    /// What a handshake with this profile is begun with. Without one that we have, the last one refuses as well as any.
+    fn passive(&self, profile: Option<Profile>) -> Arc<HandshakeConfig> {
+        let [.., last] = &self.passive;
+        let found = PREFERENCE.iter().zip(&self.passive).find(|((_, known), _)| Some(*known) == profile);
+        found.map_or(last, |(_, config)| config).clone()
     }
 
     /// What a description says of it.
@@ -149,6 +157,8 @@ pub(super) struct Dtls {
 
 enum Phase {
     Idle,
+    /// The peer has begun to say hello.
+    Greeting(Box<Greeting>),
     Handshaking(Box<Handshaking>),
     Done(Box<Done>),
 }
@@ -197,21 +207,13 @@ impl Dtls {
         if !matches!((&self.phase, self.role), (Phase::Idle, DtlsRole::Active)) {
             return Ok(());
         }
-        let mut handshaking = self.handshaking();
+        let mut handshaking = Handshaking::new(None);
         let config = self.certificate.active.clone();
         let begun = handshaking.endpoint.connect(self.certificate.origin, PEER, config, None);
         begun.map_err(|error| DtlsError::Handshake(error.to_string()))?;
         handshaking.send(now, out);
         self.phase = Phase::Handshaking(Box::new(handshaking));
         Ok(())
-    }
-
-    fn handshaking(&self) -> Handshaking {
-        let config = Some(self.certificate.passive.clone());
-        Handshaking {
-            endpoint: Endpoint::new(PEER, TransportProtocol::UDP, config),
-            flight: Flight::default(),
-        }
     }
 
     /// Takes a datagram that came on a proved path; what is to be sent goes to `out`.
@@ -225,18 +227,48 @@ impl Dtls {
             return Ok(done.receive(now, datagram, out));
         }
         let Some(admitted) = admit(datagram, &mut self.budget) else { return Ok(None) };
-        if matches!(self.phase, Phase::Idle) {
-            // Who is to be passive has nothing to say before we began.
-            if self.role == DtlsRole::Active {
-                return Ok(None);
+        for admitted in self.greet(admitted) {
+            if let Some(event) = self.read(now, admitted, out)? {
+                return Ok(Some(event));
             }
-            self.phase = Phase::Handshaking(Box::new(self.handshaking()));
         }
+        Ok(None)
+    }
+
+    /// Waits for the whole of a peer's hello, and begins with it. What is to be read now.
+    fn greet(&mut self, datagram: BytesMut) -> Vec<BytesMut> {
+        if matches!((&self.phase, self.role), (Phase::Idle, DtlsRole::Passive)) {
+            self.phase = Phase::Greeting(Box::default());
+        }
+        match &mut self.phase {
+            Phase::Handshaking(_) => vec![datagram],
+            Phase::Greeting(greeting) => {
+                let first = records(&datagram).next().filter(|record| record[0] == HANDSHAKE);
+                let body = first.map(|record| record[RECORD_HEADER_LEN..].to_vec());
+                let Some((profile, datagrams)) = body.and_then(|body| greeting.take(&body, datagram)) else {
+                    return Vec::new();
+                };
+                let handshaking = Handshaking::new(Some(self.certificate.passive(profile)));
+                self.phase = Phase::Handshaking(Box::new(handshaking));
+                datagrams
+            }
+            // Who is to be passive has nothing to say before we began.
+            Phase::Idle | Phase::Done(_) => Vec::new(),
+        }
+    }
+
+    fn read(
+        &mut self,
+        now: Duration,
+        datagram: BytesMut,
+        out: &mut Vec<Bytes>,
+    ) -> Result<Option<DtlsEvent>, DtlsError> {
+        let alert = alert(&datagram);
         let Phase::Handshaking(handshaking) = &mut self.phase else { return Ok(None) };
-        let read = handshaking.endpoint.read(self.certificate.origin, PEER, None, admitted);
+        let read = handshaking.endpoint.read(self.certificate.origin, PEER, None, datagram);
         handshaking.send(now, out);
         match read {
-            Err(error) => Err(alert(datagram).unwrap_or_else(|| DtlsError::Handshake(error.to_string()))),
+            Err(error) => Err(alert.unwrap_or_else(|| DtlsError::Handshake(error.to_string()))),
             Ok(events) if events.iter().any(|event| matches!(event, EndpointEvent::PeerClosed)) => {
                 Ok(Some(DtlsEvent::Closed))
             }
@@ -267,7 +299,7 @@ impl Dtls {
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         match &self.phase {
             Phase::Handshaking(handshaking) => handshaking.flight.next,
-            Phase::Idle | Phase::Done(_) => None,
+            Phase::Idle | Phase::Greeting(_) | Phase::Done(_) => None,
         }
     }
 
@@ -283,7 +315,7 @@ impl Dtls {
     /// Says goodbye.
     pub(super) fn close(&mut self, out: &mut Vec<Bytes>) {
         match std::mem::replace(&mut self.phase, Phase::Idle) {
-            Phase::Idle => {}
+            Phase::Idle | Phase::Greeting(_) => {}
             Phase::Handshaking(mut handshaking) => out.extend(handshaking.farewell(self.certificate.origin)),
             Phase::Done(done) => out.extend(done.farewell),
         }
@@ -293,6 +325,11 @@ impl Dtls {
 }
 
 impl Handshaking {
+    /// A handshake that a peer begins, if there is a configuration for it.
+    fn new(config: Option<Arc<HandshakeConfig>>) -> Self {
+        Self { endpoint: Endpoint::new(PEER, TransportProtocol::UDP, config), flight: Flight::default() }
+    }
+
     /// Sends what the endpoint has to say, and remembers it.
     fn send(&mut self, now: Duration, out: &mut Vec<Bytes>) {
         let datagrams = self.drain();
@@ -318,12 +355,9 @@ impl Handshaking {
             let presented = Fingerprint::of(expected.digest(), certificate);
             return Err(DtlsError::Fingerprint { expected: expected.clone(), presented });
         }
-        let profile = match state.srtp_protection_profile() {
-            SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm => Profile::AeadAes128Gcm,
-            SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm => Profile::AeadAes256Gcm,
-            SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80 => Profile::Aes128CmSha1_80,
-            _ => return Err(DtlsError::NoSrtp),
-        };
+        let chosen = state.srtp_protection_profile();
+        let ours = PREFERENCE.into_iter().map(|(_, profile)| profile).find(|ours| theirs(*ours) == chosen);
+        let profile = ours.ok_or(DtlsError::NoSrtp)?;
         let exported = state.export_keying_material(EXPORT_LABEL, &[], profile.keying_len());
         let exported = exported.map_err(|error| failed(error.to_string()))?;
         KeyingMaterial::new(profile, exported.as_ref())
@@ -334,6 +368,15 @@ impl Handshaking {
     fn farewell(&mut self, origin: Instant) -> Vec<Bytes> {
         self.endpoint.stop(origin, PEER);
         self.drain()
+    }
+}
+
+/// What the crate calls a profile.
+fn theirs(profile: Profile) -> SrtpProtectionProfile {
+    match profile {
+        Profile::AeadAes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Profile::AeadAes256Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_256_Gcm,
+        Profile::Aes128CmSha1_80 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
     }
 }
 
@@ -365,6 +408,7 @@ impl std::fmt::Debug for Dtls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let phase = match &self.phase {
             Phase::Idle => "idle",
+            Phase::Greeting(_) => "greeting",
             Phase::Handshaking(_) => "handshaking",
             Phase::Done(_) => "done",
         };

@@ -9,6 +9,7 @@
 //! Sources: RFC 8445, 8489 and 7675 (ICE, STUN, consent), RFC 6347 and 5764 (DTLS), RFC 3711, 7714 and 6188 (SRTP), RFC 7983
 //! and 5761 (one port for all). Deviations are listed in `docs/protocols/webrtc.md`.
 
+mod client_hello;
 pub mod dtls;
 mod fingerprint;
 pub mod ice;
