@@ -248,6 +248,21 @@ fn a_counter_offer_says_what_there_is() {
 }
 
 #[test]
+fn browsers_answer_a_counter_offer() {
+    let side = Side::new();
+    let stream = stream(Codec::Vp8, "vp8");
+    let tracks = tracks(&stream);
+    let offer = CounterOffer::new(&side.play(&tracks)).unwrap();
+    for answer in [fixture!("chromium_answer"), fixture!("firefox_answer")] {
+        let negotiated = offer.accept(answer).unwrap();
+        let [video, audio] = &negotiated.media[..] else { panic!("{negotiated:?}") };
+        assert_eq!((negotiated.role, video.rtx, audio.payload_type), (DtlsRole::Passive, Some(97), 111));
+        assert!(video.feedback.transport_cc && video.feedback.pli && audio.feedback.transport_cc);
+        assert_eq!((video.extensions.mid, video.extensions.playout_delay), (Some(1), Some(3)));
+    }
+}
+
+#[test]
 fn the_network_is_asked_for_only_where_that_is_of_use() {
     let side = Side::new();
     let stream = stream(Codec::Vp8, "vp8");
