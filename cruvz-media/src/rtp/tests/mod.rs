@@ -1,6 +1,7 @@
 //! What packetizers and depacketizers do with each other's packets, with those of other programs, and with damaged ones.
 
 mod damage;
+mod descriptors;
 mod round_trip;
 mod senders;
 
