@@ -27,6 +27,7 @@ use crate::{
         socket,
         srt::Srt,
         udp::UdpSocket,
+        webrtc::{Exchange, WebRtc},
     },
     session::{access::PublishFromLoopback, address::Pace, gate::Gate, registry::Sessions},
 };
@@ -41,6 +42,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     context: Context,
     hls: Hls,
+    webrtc: WebRtc,
     stop: Stop,
     listening: Vec<(Protocol, SocketAddr)>,
 }
@@ -254,6 +256,11 @@ impl Engine {
         self.0.hls.clone()
     }
 
+    /// WHIP and WHEP, for any HTTP framework to mount.
+    pub fn webrtc(&self) -> WebRtc {
+        self.0.webrtc.clone()
+    }
+
     /// Whether the engine takes nobody in any more.
     pub fn is_draining(&self) -> bool {
         self.0.context.gate.is_draining()
@@ -307,6 +314,7 @@ pub struct EngineBuilder {
     rtmp: Option<String>,
     rtmps: Option<(String, TlsConfig)>,
     srt: Option<String>,
+    webrtc: Option<String>,
     trust_pem: Vec<u8>,
 }
 
@@ -318,6 +326,7 @@ impl Default for EngineBuilder {
             rtmp: None,
             rtmps: None,
             srt: None,
+            webrtc: None,
             trust_pem: Vec::new(),
         }
     }
@@ -368,6 +377,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Takes and sends the media of WebRTC on `addr`, over UDP and TCP, as in `0.0.0.0:8189`. Sessions are agreed on through
+    /// [`Engine::webrtc`]; how they behave is in [`EngineConfig::webrtc`].
+    #[must_use]
+    pub fn webrtc(mut self, addr: impl Into<String>) -> Self {
+        self.webrtc = Some(addr.into());
+        self
+    }
+
     /// Believes servers with these certificates (PEM) too when pushing or pulling over TLS, beside the usual authorities.
     #[must_use]
     pub fn trust(mut self, certificates_pem: impl Into<Vec<u8>>) -> Self {
@@ -402,7 +419,13 @@ impl EngineBuilder {
             listening.extend(sockets.first().map(|socket| (Protocol::Srt, socket.local_addr())));
             ingest::srt::serve(&context, sockets)?;
         }
-        Ok(Engine(Arc::new(Inner { hls: Hls::new(context.clone()), context, stop, listening })))
+        let exchange = match self.webrtc {
+            Some(addr) => Some(Exchange::start(&context, resolve(&addr)?).await?),
+            None => None,
+        };
+        listening.extend(exchange.as_ref().map(|(_, addr)| (Protocol::WebRtc, *addr)));
+        let webrtc = WebRtc::new(exchange.map(|(exchange, _)| exchange));
+        Ok(Engine(Arc::new(Inner { hls: Hls::new(context.clone()), webrtc, context, stop, listening })))
     }
 }
 

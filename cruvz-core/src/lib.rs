@@ -51,7 +51,13 @@ pub use crate::{
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,
     package::hls::{Hls, HlsRequest, HlsResponse},
-    runtime::remote::{Remote, RemoteState},
+    runtime::{
+        remote::{Remote, RemoteState},
+        webrtc::{
+            IceServer, OfferRequest, PatchRequest, Patched, SessionRequest, WebRtc, WebRtcAnswer,
+            WebRtcRefusal,
+        },
+    },
     session::{
         Protocol, Role, SessionId, SessionInfo,
         access::{AccessRequest, Action, Authorizer, Decision, StreamKey},

@@ -39,6 +39,7 @@ pub struct WebRtcConfig {
     /// need none.
     pub stun: Vec<String>,
     /// TURN servers that clients are told of, for those who can reach nothing but a relay. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub turn: Vec<TurnConfig>,
 }
 
@@ -91,6 +92,9 @@ impl TurnConfig {
 
 impl fmt::Debug for TurnConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TurnConfig").field("urls", &self.urls).field("ttl_s", &self.ttl_s).finish_non_exhaustive()
+        f.debug_struct("TurnConfig")
+            .field("urls", &self.urls)
+            .field("ttl_s", &self.ttl_s)
+            .finish_non_exhaustive()
     }
 }

@@ -10,3 +10,4 @@ pub(crate) mod shutdown;
 pub(crate) mod socket;
 pub(crate) mod srt;
 pub(crate) mod udp;
+pub mod webrtc;
