@@ -87,21 +87,26 @@ pub(crate) fn may_manage(config: &AccessConfig, remote: IpAddr, headers: &Header
         let right = config.admin_token.as_ref().is_some_and(|token| token.matches(presented));
         return if right { Ok(()) } else { Err(Denied::TokenWrong) };
     }
-    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-    let direct =
-        remote.to_canonical().is_loopback() && !forwarded.iter().any(|name| headers.contains_key(*name));
-    let local_host = headers.get(header::HOST).is_none_or(|host| is_local(host.to_str().unwrap_or_default()));
-    let local_origin = headers.get(header::ORIGIN).is_none_or(|origin| {
-        origin.to_str().unwrap_or_default().split_once("://").is_some_and(|(_, host)| is_local(host))
-    });
-    if direct && local_host && local_origin && !config.require_key {
+    if remote.to_canonical().is_loopback() && is_direct(headers) && !config.require_key {
         Ok(())
     } else {
         Err(Denied::TokenNeeded)
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// Whether a request from this machine also comes from somebody on it: not through a proxy, and not from a page of another site.
+pub(crate) fn is_direct(headers: &HeaderMap) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let direct = !forwarded.iter().any(|name| headers.contains_key(*name));
+    let local_host = headers.get(header::HOST).is_none_or(|host| is_local(host.to_str().unwrap_or_default()));
+    let local_origin = headers.get(header::ORIGIN).is_none_or(|origin| {
+        origin.to_str().unwrap_or_default().split_once("://").is_some_and(|(_, host)| is_local(host))
+    });
+    direct && local_host && local_origin
+}
+
+/// The token of a request; empty where it is not a bearer token.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().unwrap_or_default();
     let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
     Some(if scheme.eq_ignore_ascii_case("bearer") { token.trim() } else { "" })

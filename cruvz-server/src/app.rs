@@ -177,10 +177,14 @@ async fn start_engine(config: &Config, certificate: Option<TlsConfig>) -> Result
     if !config.srt.listen.is_empty() {
         builder = builder.srt(addr(&config.srt.listen).map_err(invalid)?);
     }
+    if !config.webrtc.listen.is_empty() {
+        builder = builder.webrtc(addr(&config.webrtc.listen).map_err(invalid)?);
+    }
     builder.start().await.map_err(|error| match error.kind() {
-        ErrorKind::Io => {
-            Error::new(ErrorKind::Io, format!("{error}; --rtmp, --rtmps and --srt choose other addresses"))
-        }
+        ErrorKind::Io => Error::new(
+            ErrorKind::Io,
+            format!("{error}; --rtmp, --rtmps, --srt and --webrtc choose other addresses"),
+        ),
         _ => error,
     })
 }

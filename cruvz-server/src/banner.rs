@@ -10,10 +10,17 @@ use crate::app::Server;
 pub(crate) fn text(server: &Server, name: &str) -> String {
     let engine = server.engine();
     let (rtmp, rtmps) = (engine.local_addr(Protocol::Rtmp), engine.local_addr(Protocol::Rtmps));
-    let srt = engine.local_addr(Protocol::Srt);
+    let (srt, webrtc) = (engine.local_addr(Protocol::Srt), engine.local_addr(Protocol::WebRtc));
     let (http, https) = (server.http_addr(), server.https_addr());
     let mut text = format!("\n  Cruvz {} is live.\n\n", env!("CARGO_PKG_VERSION"));
-    let listening = [("RTMP", rtmp), ("RTMPS", rtmps), ("SRT", srt), ("HTTP", http), ("HTTPS", https)];
+    let listening = [
+        ("RTMP", rtmp),
+        ("RTMPS", rtmps),
+        ("SRT", srt),
+        ("WebRTC", webrtc),
+        ("HTTP", http),
+        ("HTTPS", https),
+    ];
     for (name, addr) in listening {
         if let Some(addr) = addr {
             line(&mut text, name, format!("listening on {addr}"));
@@ -40,6 +47,11 @@ pub(crate) fn text(server: &Server, name: &str) -> String {
         line(&mut text, "ffmpeg", format!("ffmpeg -re -i FILE -c copy -f mpegts '{ingest}'"));
     }
     let pages = http.map(|addr| url("http", addr, 80)).or_else(|| https.map(|addr| url("https", addr, 443)));
+    if let Some(pages) = pages.as_ref().filter(|_| webrtc.is_some()) {
+        let token = if server.config().access.require_key { "   Bearer Token YOUR-KEY" } else { "" };
+        line(&mut text, "OBS", format!("Service WHIP   Server {pages}/whip/live/cam{token}"));
+        line(&mut text, "WHEP", format!("{pages}/whep/live/{name}"));
+    }
     if let Some(pages) = pages {
         line(&mut text, "Watch", format!("{pages}/watch/live/{name}"));
         line(&mut text, "All", format!("{pages}/"));

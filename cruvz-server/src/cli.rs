@@ -18,12 +18,13 @@ use crate::{
     doctor::{self, Verdict},
 };
 
-const ABOUT: &str = "Live streaming server: RTMP and SRT in; RTMP, SRT, HTTP-FLV, HLS and LL-HLS out";
+const ABOUT: &str =
+    "Live streaming server: RTMP, SRT and WebRTC in; RTMP, SRT, WebRTC, HTTP-FLV, HLS and LL-HLS out";
 
 const MANUAL: &str = "\
 DESCRIPTION
-  Without arguments the server takes RTMP on port 1935 and SRT on UDP port 8890, and serves pages, HLS, FLV and its API on port 8080. Anybody may
-  watch; only this machine may publish until keys are configured.
+  Without arguments the server takes RTMP on port 1935, SRT on UDP port 8890 and WebRTC media on UDP and TCP port 8189, and serves pages,
+  WHIP, WHEP, HLS, FLV and its API on port 8080. Anybody may watch; only this machine may publish until keys are configured.
 
 CONFIGURATION
   Defaults, then the file given with --config, then CRUVZ__SECTION__KEY in the environment, then options.
@@ -35,6 +36,9 @@ CONFIGURATION
     [engine.srt]
     passphrase = \"...\"               # 10 to 79 characters: nobody gets in without it, all is encrypted
     latency_ms = 120                 # more rides out more loss
+
+    [engine.webrtc]
+    public_addresses = [\"203.0.113.5\"]   # behind NAT or in a container: where browsers reach port 8189
 
     [tls]                            # for https.listen and rtmps.listen
     cert = \"/etc/cruvz/cert.pem\"
@@ -54,9 +58,11 @@ PUBLISH
   OBS: Settings, Stream, Service Custom, Server rtmp://HOST/live, Stream Key cam
   ffmpeg -re -i FILE -c copy -f flv rtmp://HOST/live/cam
   ffmpeg -re -i FILE -c copy -f mpegts 'srt://HOST:8890?streamid=publish:live/cam'      (OBS: the same URL as Server)
+  OBS: Service WHIP, Server http://HOST:8080/whip/live/cam, Bearer Token the key
 
 WATCH
   http://HOST:8080/watch/live/cam              in a browser
+  http://HOST:8080/whep/live/cam               WHEP (WebRTC)
   http://HOST:8080/hls/live/cam/index.m3u8     HLS and LL-HLS
   http://HOST:8080/flv/live/cam.flv            HTTP-FLV; WebSocket-FLV with ws://
   rtmp://HOST/live/cam                         RTMP
@@ -121,6 +127,9 @@ struct Serve {
     /// Listen for SRT on ADDR, over UDP
     #[arg(long, value_name = "ADDR")]
     srt: Option<String>,
+    /// Take and send WebRTC media on ADDR, over UDP and TCP
+    #[arg(long, value_name = "ADDR")]
+    webrtc: Option<String>,
     /// Listen for HTTP on ADDR
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
@@ -148,6 +157,7 @@ impl Serve {
             (&mut config.rtmp.listen, self.rtmp),
             (&mut config.rtmps.listen, self.rtmps),
             (&mut config.srt.listen, self.srt),
+            (&mut config.webrtc.listen, self.webrtc),
             (&mut config.http.listen, self.http),
             (&mut config.https.listen, self.https),
             (&mut config.log.level, self.log_level),

@@ -1,19 +1,19 @@
 //! Every URL of the server.
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{DefaultBodyLimit, Request},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{delete, get},
+    routing::{delete, get, patch, post},
 };
-use cruvz_core::ErrorKind;
+use cruvz_core::{Action, ErrorKind};
 
 use crate::{
     api::{Problem, events, health, metrics, server, sessions, streams},
     app::App,
-    play::{cors, hls, live},
+    play::{cors, hls, live, webrtc},
     web,
 };
 
@@ -31,6 +31,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/metrics", get(metrics::show))
         .nest("/api/v1", api())
         .merge(media(&app))
+        .nest("/whip", negotiation(&app, Action::Publish))
+        .nest("/whep", negotiation(&app, Action::Play))
         .fallback(missing)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(body_limit))
@@ -45,7 +47,19 @@ fn media(app: &App) -> Router<App> {
         .route("/ts/{app}/{file}", get(live::ts))
         .route("/hls/{app}/{name}/{*path}", get(hls::play))
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(app.clone(), cors::layer))
+        .layer(from_fn_with_state((app.clone(), &cors::MEDIA), cors::layer))
+}
+
+/// WHIP, or WHEP.
+fn negotiation(app: &App, action: Action) -> Router<App> {
+    let endpoint = post(webrtc::offer);
+    let endpoint = if action == Action::Play { endpoint.get(webrtc::head) } else { endpoint };
+    Router::new()
+        .route("/{app}/{name}", endpoint)
+        .route("/{app}/{name}/{session}", patch(webrtc::patch).delete(webrtc::remove))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(Extension(action))
+        .layer(from_fn_with_state((app.clone(), &webrtc::PREFLIGHT), cors::layer))
 }
 
 fn api() -> Router<App> {
@@ -79,7 +93,7 @@ async fn missing(headers: HeaderMap) -> Response {
     Problem::new(ErrorKind::NotFound, "there is nothing at this path").into_response()
 }
 
-async fn wrong_method(method: Method) -> Problem {
+pub(crate) async fn wrong_method(method: Method) -> Problem {
     let detail = format!("{method} is not possible here");
     Problem::with_status(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

@@ -66,6 +66,8 @@ fn help_tells_how_to_publish_and_watch() {
         "--rtmp",
         "--srt",
         "srt://HOST:8890?streamid=publish:live/cam",
+        "--webrtc",
+        "http://HOST:8080/whip/live/cam",
         "--http",
         "--demo",
         "rtmp://HOST/live",
@@ -83,10 +85,10 @@ fn help_tells_how_to_publish_and_watch() {
 fn a_port_in_use_is_said_plainly() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
-    let (code, _, err) = run(&["--rtmp", "127.0.0.1:0", "--srt", "", "--http", &addr]);
+    let (code, _, err) = run(&["--rtmp", "127.0.0.1:0", "--srt", "", "--webrtc", "", "--http", &addr]);
     assert_eq!(code, Some(1));
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--http"), "{err}");
-    let (code, _, err) = run(&["--http", "127.0.0.1:0", "--srt", "", "--rtmp", &addr]);
+    let (code, _, err) = run(&["--http", "127.0.0.1:0", "--srt", "", "--webrtc", "", "--rtmp", &addr]);
     assert_eq!(code, Some(1));
     assert!(err.contains(&addr) && err.contains("in use") && err.contains("--rtmp"), "{err}");
 }
@@ -136,7 +138,8 @@ fn the_doctor_knows_a_server_that_runs() {
 /// Starts the server and reads its banner to the last line.
 fn start(arguments: &[&str], last: &str) -> (Child, String) {
     let mut server = program()
-        .args(["serve", "--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+        .args(["serve", "--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--webrtc", "127.0.0.1:0"])
+        .args(["--http", "127.0.0.1:0"])
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -169,6 +172,8 @@ fn it_says_where_it_listens_and_stops_by_signal() {
         "streamid=publish:live/cam",
         "ffmpeg -re",
         "/watch/live/cam",
+        "/whip/live/cam",
+        "/whep/live/cam",
     ] {
         assert!(banner.contains(part), "{part}: {banner}");
     }

@@ -32,7 +32,7 @@ async function stop(child) {
 /** Starts a server, gives its addresses to `use`, and stops it. */
 export async function withServer(use) {
   const [rtmp, http] = [await freePort(), await freePort()];
-  const server = spawn(SERVER, ['--rtmp', `127.0.0.1:${rtmp}`, '--srt', '', '--http', `127.0.0.1:${http}`, '--log-level', 'warn'], {
+  const server = spawn(SERVER, ['--rtmp', `127.0.0.1:${rtmp}`, '--srt', '', '--webrtc', '127.0.0.1:0', '--http', `127.0.0.1:${http}`, '--log-level', 'warn'], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const origin = `http://127.0.0.1:${http}`;

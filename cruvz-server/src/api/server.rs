@@ -21,6 +21,8 @@ pub(crate) struct ServerView {
     rtmps_port: Option<u16>,
     /// The UDP port of SRT, if it listens.
     srt_port: Option<u16>,
+    /// The UDP and TCP port of WebRTC's media, if it listens.
+    webrtc_port: Option<u16>,
     draining: bool,
 }
 
@@ -37,6 +39,7 @@ pub(crate) async fn show(State(app): State<App>) -> Json<ServerView> {
         rtmp_port: port(Protocol::Rtmp),
         rtmps_port: port(Protocol::Rtmps),
         srt_port: port(Protocol::Srt),
+        webrtc_port: port(Protocol::WebRtc),
         draining: engine.is_draining(),
     })
 }

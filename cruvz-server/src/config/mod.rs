@@ -26,6 +26,8 @@ pub struct Config {
     pub rtmps: RtmpsConfig,
     /// SRT.
     pub srt: SrtListenConfig,
+    /// WebRTC.
+    pub webrtc: WebRtcListenConfig,
     /// HTTP: pages, HLS, FLV, API, metrics.
     pub http: HttpConfig,
     /// The same over TLS; needs `[tls]`.
@@ -84,6 +86,21 @@ pub struct SrtListenConfig {
 impl Default for SrtListenConfig {
     fn default() -> Self {
         Self { listen: ":8890".into() }
+    }
+}
+
+/// WebRTC: the media. WHIP and WHEP are HTTP's. How it behaves is in [`EngineConfig::webrtc`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct WebRtcListenConfig {
+    /// Where to listen, over UDP and TCP alike, as in `:8189`. Default `:8189`; empty: not at all.
+    pub listen: String,
+}
+
+impl Default for WebRtcListenConfig {
+    fn default() -> Self {
+        Self { listen: ":8189".into() }
     }
 }
 

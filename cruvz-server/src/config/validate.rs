@@ -19,7 +19,7 @@ impl Config {
         }
         if self.listeners().next().is_none() {
             return invalid(
-                "nothing to listen on: rtmp, rtmps, srt, http and https are all switched off".into(),
+                "nothing to listen on: rtmp, rtmps, srt, webrtc, http and https are all switched off".into(),
             );
         }
         let limits = [
@@ -48,6 +48,11 @@ impl Config {
             warnings
                 .push("access.require_key is set and there is no [[publish]] key: nobody can publish".into());
         }
+        if !self.webrtc.listen.is_empty() && self.http.listen.is_empty() && self.https.listen.is_empty() {
+            warnings.push(
+                "webrtc listens, but neither http nor https: nobody can agree with it on a session".into(),
+            );
+        }
         if self.tls.is_some() && self.rtmps.listen.is_empty() && self.https.listen.is_empty() {
             warnings.push("[tls] is set, but neither rtmps nor https listens".into());
         }
@@ -60,6 +65,7 @@ impl Config {
             ("rtmp.listen", self.rtmp.listen.as_str()),
             ("rtmps.listen", &self.rtmps.listen),
             ("srt.listen", &self.srt.listen),
+            ("webrtc.listen", &self.webrtc.listen),
             ("http.listen", &self.http.listen),
             ("https.listen", &self.https.listen),
         ]
@@ -104,7 +110,10 @@ mod tests {
             ("rtmps.listen = ':1'", "[tls]"),
             ("http.listen = 'nowhere'", "http.listen"),
             ("http.listen = ':99999'", ":99999"),
-            ("http.listen = ''\nrtmp.listen = ''\nsrt.listen = ''", "nothing to listen on"),
+            (
+                "http.listen = ''\nrtmp.listen = ''\nsrt.listen = ''\nwebrtc.listen = ''",
+                "nothing to listen on",
+            ),
             ("srt.listen = ':99999'", "srt.listen"),
             ("http.max_connections = 0", "http.max_connections"),
             ("http.max_header_bytes = 10", "at least 8192"),

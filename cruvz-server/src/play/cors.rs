@@ -2,27 +2,58 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use crate::app::App;
 
+/// What a preflight is answered with.
+#[derive(Debug)]
+pub(crate) struct Preflight {
+    pub(crate) status: StatusCode,
+    /// What may be asked, of whatever kind.
+    pub(crate) methods: &'static str,
+    /// The headers that a request may have.
+    pub(crate) headers: &'static str,
+    /// Further headers of the answer.
+    pub(crate) extra: &'static [(&'static str, &'static str)],
+    /// Headers of every answer that a page may read, beside those that it always may.
+    pub(crate) expose: Option<&'static str>,
+}
+
+/// For media.
+pub(crate) const MEDIA: Preflight = Preflight {
+    status: StatusCode::NO_CONTENT,
+    methods: "GET, HEAD, OPTIONS",
+    headers: "range, cache-control, authorization",
+    extra: &[],
+    expose: None,
+};
+
 /// Answers preflights, and marks the answers that the asking page may read.
-pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn layer(
+    State((app, answer)): State<(App, &'static Preflight)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let origins = &app.config().http.cors_origins;
     let allowed = allowed(origins, request.headers());
     let preflight = request.method() == Method::OPTIONS;
-    let mut response =
-        if preflight { StatusCode::NO_CONTENT.into_response() } else { next.run(request).await };
+    let mut response = if preflight { answer.status.into_response() } else { next.run(request).await };
     let headers = response.headers_mut();
+    let set = HeaderValue::from_static;
     if preflight {
-        let set = HeaderValue::from_static;
-        headers.insert(header::ALLOW, set("GET, HEAD, OPTIONS"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, set("GET, HEAD, OPTIONS"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, set("range, cache-control, authorization"));
+        headers.insert(header::ALLOW, set(answer.methods));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, set(answer.methods));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, set(answer.headers));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, set("86400"));
+        let extra = answer.extra.iter().map(|(name, value)| (HeaderName::from_static(name), set(value)));
+        headers.extend(extra);
+    }
+    if let Some(expose) = answer.expose {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, set(expose));
     }
     for (name, value) in allowed {
         headers.insert(name, value);
@@ -31,7 +62,7 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
 }
 
 /// The headers that allow the page which sent `headers` to read the answer; none where it may not.
-pub(crate) fn allowed(origins: &[String], headers: &HeaderMap) -> Vec<(header::HeaderName, HeaderValue)> {
+pub(crate) fn allowed(origins: &[String], headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
     if origins.iter().any(|origin| origin == "*") {
         return vec![(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"))];
     }

@@ -17,7 +17,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// A server on free ports of this machine with `toml` over that.
 pub(crate) async fn server(toml: &str) -> Server {
     let text = format!(
-        "rtmp.listen = '127.0.0.1:0'\nsrt.listen = '127.0.0.1:0'\nhttp.listen = '127.0.0.1:0'\ndrain.timeout_ms = 200\n\
+        "rtmp.listen = '127.0.0.1:0'\nsrt.listen = '127.0.0.1:0'\nwebrtc.listen = '127.0.0.1:0'\nhttp.listen = '127.0.0.1:0'\ndrain.timeout_ms = 200\n\
          engine.subscribe_timeout_ms = 300\n{toml}"
     );
     Server::start(toml::from_str::<Config>(&text).unwrap()).await.unwrap()
