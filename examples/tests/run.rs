@@ -4,7 +4,7 @@
 mod support;
 
 use cruvz_core::{Engine, Protocol};
-use support::{Program, decode, get, probe, publish, request, within};
+use support::{Program, decode, get, probe, publish, request, send, within};
 use tokio::io::AsyncReadExt;
 
 const ANY: &str = "127.0.0.1:0";
@@ -145,6 +145,34 @@ async fn srt_relay_takes_rtmp_and_gives_srt_to_players_and_targets() {
         within("a frame at the target", subscriber.next()).await.unwrap();
     }
     assert_eq!(subscriber.tracks().iter().count(), 2);
+}
+
+#[tokio::test]
+async fn whip_to_whep_answers_offers_and_ends_sessions() {
+    let mut example = Program::example("whip-to-whep", &[ANY, ANY]);
+    let media = example.after("media goes over ").await;
+    let whip = example.after("publish to ").await;
+    let whep = example.after("watch at ").await;
+    let offer = |direction: &str| {
+        format!(
+            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
+             a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:0\r\n\
+             a={direction}\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n",
+            ["AB"; 32].join(":")
+        )
+    };
+    let (status, answer) = send("POST", &whip, "Content-Type: application/sdp\r\n", &offer("sendonly")).await;
+    assert_eq!(status, 201, "{answer}");
+    let port = media.rsplit(':').next().unwrap();
+    assert!(answer.contains(&format!(" 127.0.0.1 {port} typ host")), "{answer}");
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: ")).unwrap();
+    let session = format!("{}{location}", whip.strip_suffix("/whip/live/cam").unwrap());
+    let (status, taken) = send("POST", &whip, "", &offer("sendonly")).await;
+    assert!(status == 409 && taken.contains("has a publisher already"), "{taken}");
+    assert_eq!(send("DELETE", &session, "", "").await.0, 200);
+    assert_eq!(send("DELETE", &session, "", "").await.0, 404);
+    assert_eq!(send("POST", &whep.replace("whep", "whop"), "", "").await.0, 404);
 }
 
 #[tokio::test]

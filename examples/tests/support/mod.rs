@@ -136,17 +136,30 @@ pub(crate) async fn probe(url: &str, entries: &str) -> String {
 
 /// A connection on which `url` was asked for; head and body are to be read from it.
 pub(crate) async fn request(url: &str) -> TcpStream {
+    ask("GET", url, "", "").await
+}
+
+async fn ask(method: &str, url: &str, headers: &str, body: &str) -> TcpStream {
     let (addr, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).unwrap();
     let mut socket = TcpStream::connect(addr).await.unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} /{path} HTTP/1.1\r\nHost: {addr}\r\nContent-Length: {length}\r\n{headers}Connection: close\r\n\r\n{body}"
+    );
     socket.write_all(request.as_bytes()).await.unwrap();
     socket
 }
 
 /// `GET url`: the status, and head and body as text.
 pub(crate) async fn get(url: &str) -> (u16, String) {
+    send("GET", url, "", "").await
+}
+
+/// A request with more `headers` (each with its line end) and a body: the status, and head and body as text.
+pub(crate) async fn send(method: &str, url: &str, headers: &str, body: &str) -> (u16, String) {
     let mut bytes = Vec::new();
-    within(url, async { request(url).await.read_to_end(&mut bytes).await }).await.unwrap();
+    let answer = async { ask(method, url, headers, body).await.read_to_end(&mut bytes).await };
+    within(url, answer).await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
     (status.unwrap_or_else(|| panic!("{url}: no HTTP: {text:?}")), text)
