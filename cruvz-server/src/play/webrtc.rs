@@ -245,13 +245,10 @@ mod tests {
 
     #[test]
     fn servers_are_links_with_credentials_where_they_have_some() {
-        let stun = IceServer { urls: vec!["stun:a:1".into()], username: None, credential: None };
+        let stun = IceServer::new(vec!["stun:a:1".into()], None, None);
         assert_eq!(links(&stun).collect::<Vec<_>>(), ["<stun:a:1>; rel=\"ice-server\""]);
-        let turn = IceServer {
-            urls: vec!["turn:a:1?transport=udp".into(), "turns:a:2".into()],
-            username: Some("17:\"9".into()),
-            credential: Some("c+/=".into()),
-        };
+        let urls = vec!["turn:a:1?transport=udp".into(), "turns:a:2".into()];
+        let turn = IceServer::new(urls, Some("17:\"9".into()), Some("c+/=".into()));
         let expected =
             "; rel=\"ice-server\"; username=\"17:\\\"9\"; credential=\"c+/=\"; credential-type=\"password\"";
         assert_eq!(
