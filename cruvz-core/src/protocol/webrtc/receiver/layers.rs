@@ -69,7 +69,10 @@ mod tests {
     #[test]
     fn the_largest_layer_is_shown_from_its_keyframe_on() {
         let mut layers = Layers::default();
-        assert!(!layers.admit(Duration::ZERO, 1, QUARTER, false, PATIENCE), "nothing begins without a keyframe");
+        assert!(
+            !layers.admit(Duration::ZERO, 1, QUARTER, false, PATIENCE),
+            "nothing begins without a keyframe"
+        );
         assert!(layers.admit(1 * MS, 1, QUARTER, true, PATIENCE));
         assert!(!layers.admit(2 * MS, 2, FULL, false, PATIENCE));
         assert!(layers.admit(3 * MS, 2, FULL, true, PATIENCE));

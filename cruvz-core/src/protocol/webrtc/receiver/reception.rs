@@ -95,3 +95,53 @@ impl Reception {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_report_says_what_is_lost_since_the_last_one_and_in_all() {
+        let mut reception = Reception::new(90_000, 1_000);
+        for seq in (1_000..1_100).filter(|seq| seq % 4 != 3) {
+            reception.received();
+            reception.newest(MS * (seq as u32 - 1_000), seq, (seq as u32 - 1_000) * 90);
+        }
+        reception.sender_report(500 * MS, 0x1234_5678_9abc_def0);
+        let report = reception.report(750 * MS, 7);
+        assert_eq!((report.ssrc, report.highest_seq, report.jitter), (7, 1_098, 0));
+        // 99 expected, 75 received.
+        assert_eq!((report.cumulative_lost, report.fraction_lost), (24, 62));
+        assert_eq!((report.last_sr, report.delay_since_last_sr), (0x5678_9abc, 1 << 14));
+        let quiet = reception.report(1_000 * MS, 7);
+        assert_eq!((quiet.cumulative_lost, quiet.fraction_lost), (24, 0));
+    }
+
+    #[test]
+    fn a_new_sequence_neither_forgets_losses_nor_makes_any() {
+        let mut reception = Reception::new(48_000, 10);
+        reception.received();
+        reception.newest(MS, 12, 0);
+        reception.received();
+        reception.restart(900_000);
+        reception.received();
+        reception.newest(2 * MS, 900_000, 77);
+        let report = reception.report(3 * MS, 7);
+        assert_eq!((report.cumulative_lost, report.highest_seq), (1, 900_000));
+        assert_eq!(reception.jitter(), Duration::ZERO, "transit times of two sequences do not compare");
+    }
+
+    #[test]
+    fn jitter_follows_the_arrivals() {
+        let mut reception = Reception::new(90_000, 0);
+        for seq in 0..1_000_u32 {
+            reception.received();
+            // Every other packet is 10 ms late.
+            reception.newest(MS * (seq * 20 + seq % 2 * 10), seq.into(), seq * 1_800);
+        }
+        let jitter = reception.jitter();
+        assert!((9 * MS..=10 * MS).contains(&jitter), "{jitter:?}");
+    }
+}

@@ -105,7 +105,9 @@ impl Source {
         let timestamp = packet.header.timestamp;
         let inserted = self.buffer.insert_again(packet);
         match inserted {
-            Inserted::Missing(Missing { asked: Some(asked), tries: 1, .. }) => rtt.sample(now.saturating_sub(asked)),
+            Inserted::Missing(Missing { asked: Some(asked), tries: 1, .. }) => {
+                rtt.sample(now.saturating_sub(asked))
+            }
             Inserted::Missing(Missing { asked: Some(_), .. }) => rtt.doubt(),
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod feedback;
 mod hostile;
 mod layers;
 mod link;
