@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::protocol::webrtc::sender::SenderStats;
+use crate::protocol::webrtc::{receiver, sender::SenderStats};
 
 /// How a WebRTC session does, as of a moment ago.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -20,7 +20,7 @@ pub struct WebRtcStats {
     pub loss: f64,
     /// Packets that were asked for again, by us of a publisher or by a viewer.
     pub nacked_packets: u64,
-    /// Packets sent again.
+    /// Packets sent again; of a publisher those that were missing and came after all.
     pub retransmitted_packets: u64,
     /// Keyframes that were asked for, by us of a publisher or by a viewer.
     pub keyframe_requests: u64,
@@ -29,6 +29,22 @@ pub struct WebRtcStats {
 }
 
 impl WebRtcStats {
+    /// Of who sends to us.
+    pub(crate) fn received(stats: &receiver::Stats) -> Self {
+        let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;
+        Self {
+            rtt_ms: stats.rtt.map(ms),
+            jitter_ms: ms(stats.jitter),
+            packets: stats.packets,
+            lost_packets: stats.given_up,
+            loss: f64::from(stats.fraction_lost) / 256.0,
+            nacked_packets: stats.nacks,
+            retransmitted_packets: stats.recovered,
+            keyframe_requests: stats.keyframe_requests,
+            bandwidth_bps: stats.estimate_bps,
+        }
+    }
+
     /// Of whom we send to.
     pub(crate) fn sent(stats: &SenderStats) -> Self {
         let ms = |duration: std::time::Duration| duration.as_secs_f64() * 1000.0;

@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn many_requests_are_told_as_one_and_a_later_one_when_the_interval_is_over() {
         let mut wish = KeyframeWish::default();
-        assert!(!wish.take(0 * MS));
+        assert!(!wish.take(Duration::ZERO));
         assert!(wish.ask());
         assert!(!wish.ask());
         assert!(wish.take(5 * MS));

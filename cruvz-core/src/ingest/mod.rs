@@ -9,5 +9,4 @@ pub(crate) mod rounds;
 pub(crate) mod rtmp;
 pub(crate) mod srt;
 pub mod tcp;
-#[expect(dead_code, reason = "the sessions of WHIP call it")]
 pub(crate) mod webrtc;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::{
     Error, Publisher,
+    analytics::webrtc::WebRtcStats,
     protocol::webrtc::{
-        receiver::{Config, Event, Receiver, Stats},
+        receiver::{Config, Event, Receiver},
         sdp::Media,
     },
 };
@@ -71,16 +72,6 @@ impl Feed {
         self.publisher.flush();
     }
 
-    /// The round trip, if another part of the connection measured it.
-    pub(crate) fn set_rtt(&mut self, rtt: Duration) {
-        self.receiver.set_rtt(rtt);
-    }
-
-    /// What came so far.
-    pub(crate) fn stats(&self) -> Stats {
-        self.receiver.stats()
-    }
-
     fn drain(&mut self) -> Result<(), Error> {
         while let Some(event) = self.receiver.poll_event() {
             match event {
@@ -98,12 +89,13 @@ impl Feed {
             self.publisher.dropped();
         }
         self.dropped = self.dropped.max(stats.dropped_frames);
+        self.publisher.session().set_webrtc(WebRtcStats::received(&stats));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use cruvz_media::{Codec, Tracks, TrackKind, rtp::Header};
+    use cruvz_media::{Codec, TrackKind, Tracks, rtp::Header};
 
     use super::*;
     use crate::{
@@ -117,8 +109,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn media(codec: Codec) -> Media {
-        let mut feedback = Feedback::default();
-        feedback.pli = true;
+        let feedback = Feedback { pli: true, ..Feedback::default() };
         Media {
             line: 0,
             mid: None,
@@ -157,7 +148,8 @@ mod tests {
     fn requests(feed: &mut Feed, now: Duration) -> usize {
         let mut requests = 0;
         while let Some(datagram) = feed.poll_rtcp(now) {
-            requests += rtcp::packets(&datagram).filter(|packet| matches!(packet, Ok(rtcp::Packet::Pli(_)))).count();
+            requests +=
+                rtcp::packets(&datagram).filter(|packet| matches!(packet, Ok(rtcp::Packet::Pli(_)))).count();
         }
         requests
     }
@@ -199,9 +191,12 @@ mod tests {
         feed.rtp(80 * MS, vp8(2, false)).unwrap();
         assert!(feed.poll_timeout().unwrap() <= 130 * MS);
         feed.handle_timeout(130 * MS).unwrap();
-        let stats = feed.stats();
+        let stats = feed.receiver.stats();
         assert_eq!((stats.lost, stats.given_up, stats.dropped_frames), (1, 1, 1));
         feed.publisher.stream().end("enough");
+        feed.tell_stats();
+        let told = feed.publisher.session().info(Duration::ZERO).webrtc.unwrap();
+        assert_eq!((told.packets, told.lost_packets, told.keyframe_requests), (2, 1, 0));
         assert!(feed.rtp(200 * MS, vp8(3, true)).is_err());
     }
 }

@@ -46,10 +46,13 @@ impl Receiver {
         let reports: Vec<_> = self.sources.iter_mut().filter_map(|source| source.report(now)).collect();
         write::receiver_report(out, self.ssrc, &reports);
         write::cname(out, self.ssrc, CNAME);
+        let worst = reports.iter().map(|report| report.fraction_lost).max().unwrap_or(0);
+        self.stats.fraction_lost = worst;
         if let Some(bitrate) = &mut self.bitrate {
-            let worst = reports.iter().map(|report| report.fraction_lost).max().unwrap_or(0);
             let ssrcs: Vec<u32> = reports.iter().map(|report| report.ssrc).collect();
-            write::remb(out, self.ssrc, bitrate.estimate(now, worst), &ssrcs);
+            let estimate_bps = bitrate.estimate(now, worst);
+            self.stats.estimate_bps = Some(estimate_bps);
+            write::remb(out, self.ssrc, estimate_bps, &ssrcs);
         }
     }
 

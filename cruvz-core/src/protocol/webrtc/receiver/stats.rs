@@ -42,6 +42,10 @@ pub struct Stats {
     pub waiting: usize,
     /// The largest jitter among the sources: the mean deviation of transit times.
     pub jitter: Duration,
+    /// The share of packets lost before the last report, in 256ths, of the source that lost most.
+    pub fraction_lost: u8,
+    /// What the publisher was last told that it may send, in bits per second, if it does not find that out by itself.
+    pub estimate_bps: Option<u64>,
     /// The round trip, once a repeated packet told.
     pub rtt: Option<Duration>,
 }
