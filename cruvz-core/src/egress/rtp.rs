@@ -177,11 +177,6 @@ impl Packets {
         }
     }
 
-    /// Pictures that were left out because they would have come out of order.
-    pub(crate) fn disordered(&self) -> u64 {
-        self.video.disordered
-    }
-
     /// Why the stream is over, once it is.
     pub(crate) fn ended(&self) -> Option<&Arc<str>> {
         self.ended.as_ref()
@@ -374,7 +369,7 @@ mod tests {
         let mut events = rings.0.events.subscribe();
         write(&mut publisher, TrackId::VIDEO, 80, 0, true, 10);
         let ring = rings.of(publisher.stream());
-        assert_eq!(ring.gather(MS).disordered(), 0);
+        assert_eq!(ring.gather(MS).video.disordered, 0);
         // Shown 0 3 1 2 6 4 5: pyramids of B-frames; then an open group, whose first picture is shown before its keyframe.
         let shown = [(3, false), (1, false), (2, false), (6, false), (4, false), (5, false)];
         let shown = shown.into_iter().chain([(9, true), (8, false), (10, false)]);
@@ -385,7 +380,7 @@ mod tests {
         let times: Vec<u32> =
             packets.track(TrackKind::Video).iter_from(0).map(|at| at.timestamp / 3_600 - 2).collect();
         assert_eq!(times, [0, 3, 6, 9, 10]);
-        assert_eq!(packets.disordered(), 5);
+        assert_eq!(packets.video.disordered, 5);
         let event = events.next().await;
         let Some(Event::PicturesReordered { stream }) = event else { panic!("{event:?}") };
         assert_eq!(stream, *publisher.stream().name());
