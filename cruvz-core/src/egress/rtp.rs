@@ -3,8 +3,8 @@
 //! Whoever is sent a stream has it look at the stream's frames ([`RtpRing::gather`]); those that are new become payloads in
 //! a log of their own for pictures and for sound. What a viewer holds is a place in each: a repeat is another look.
 //!
-//! Players of WebRTC show pictures in the order they come. Those of a stream that reorders them (B-frames) are left out here,
-//! once for everybody: a picture that is shown before one that was sent already.
+//! Players of WebRTC show pictures in the order they come. Of a stream that reorders them (B-frames) those are left out here,
+//! once for everybody, that are shown before one that was sent already.
 
 use std::{
     sync::{Arc, Weak},
@@ -231,7 +231,8 @@ impl Lane {
         };
         let pts_us = frame.pts.as_micros();
         if self.kind == TrackKind::Video {
-            // Nobody refers to such a picture but others that are shown before it was due.
+            // Where pictures refer to it that are not left out, too (`b-pyramid=normal` of x264 with more than one reference),
+            // these are damaged. Chromium would not show them at all if it got this one.
             if !frame.keyframe && pts_us < self.shown_us {
                 self.disordered += 1;
                 return false;
