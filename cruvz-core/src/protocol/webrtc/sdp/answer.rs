@@ -39,13 +39,7 @@ pub(super) struct Sends<'a> {
     pub(super) cname: &'a str,
 }
 
-impl<'a> Reply<'a> {
-    /// For a section in which nothing is to flow.
-    pub(super) fn inactive(section: &'a Section) -> Self {
-        let known = section.payloads.iter().find(|payload| !payload.rtpmap.is_empty());
-        known.map_or(Self::Reject, Self::Inactive)
-    }
-
+impl Reply<'_> {
     pub(super) fn into_media(self) -> Option<Media> {
         match self {
             Self::Active(chosen) => Some(chosen.media),

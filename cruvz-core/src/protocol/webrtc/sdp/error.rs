@@ -133,3 +133,13 @@ pub(super) const fn kind_name(kind: TrackKind) -> &'static str {
         TrackKind::Video => "video",
     }
 }
+
+/// `text`, cut where nobody would read on: what a peer offers ends up in logs.
+pub(super) fn shortened(text: &str) -> String {
+    /// Some lines in a log.
+    const MOST: usize = 400;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -35,6 +35,12 @@ impl Offer {
         Ok(Self { description: Description::parse(text)? })
     }
 
+    /// The reply to a section in which nothing is to flow. One that is not bundled would want a transport of its own.
+    pub(super) fn inactive<'a>(&self, section: &'a Section) -> Reply<'a> {
+        let known = section.payloads.iter().find(|payload| !payload.rtpmap.is_empty());
+        known.filter(|_| self.description.bundled(section)).map_or(Reply::Reject, Reply::Inactive)
+    }
+
     /// Answers with `replies`, one for each section.
     pub(super) fn answer(
         &self,

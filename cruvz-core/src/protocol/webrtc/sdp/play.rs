@@ -6,6 +6,7 @@ use super::{
     Local, Negotiated, Offer, Refusal, Sending,
     answer::{Chosen, Reply, Sends},
     description::Section,
+    error::{kind_name, shortened},
     h264::{CONTAINS, ProfileLevel, SAME},
     payload::Payload,
 };
@@ -58,7 +59,7 @@ impl Offer {
             let track = tracks.iter().position(|track| receives && track.params.codec.kind() == kind);
             replies.push(match track.map(|at| tracks.remove(at)) {
                 Some(track) => Reply::Active(Box::new(track.choose(line, section, wish.feedback)?)),
-                None => Reply::inactive(section),
+                None => self.inactive(section),
             });
         }
         if tracks.len() == wish.tracks.len() {
@@ -122,10 +123,10 @@ impl PlayTrack<'_> {
         let same = section.payloads.iter().filter(|payload| payload.codec() == Some(*codec));
         let unfit = same.map(|payload| payload.fmtp.as_str()).collect::<Vec<_>>().join(" or ");
         let offered = match unfit.as_str() {
-            "" => section.codec_names(),
-            unfit => format!("{codec} with {unfit}"),
+            "" => shortened(&section.codec_names()),
+            unfit => shortened(&format!("{codec} with {unfit}")),
         };
-        let have = format!("the stream's {} is {codec} ({rfc6381})", super::error::kind_name(kind));
+        let have = format!("the stream's {} is {codec} ({rfc6381})", kind_name(kind));
         Refusal::NoCommonCodec { kind, have, offered }
     }
 }

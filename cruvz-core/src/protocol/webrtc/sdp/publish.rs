@@ -6,7 +6,7 @@ use super::{
     Local, Negotiated, Offer, Refusal, Source,
     answer::{Chosen, Reply},
     description::Section,
-    error::kind_name,
+    error::{kind_name, shortened},
     payload::Payload,
 };
 
@@ -41,7 +41,7 @@ impl Offer {
                 continue;
             };
             if !self.description.direction(section).sends {
-                replies.push(Reply::inactive(section));
+                replies.push(self.inactive(section));
                 continue;
             }
             if active.contains(&kind) {
@@ -101,7 +101,7 @@ impl PublishWish<'_> {
             "" => format!("no {} is accepted", kind_name(kind)),
             codecs => format!("accepted for {} are {codecs}", kind_name(kind)),
         };
-        Refusal::NoCommonCodec { kind, have, offered: section.codec_names() }
+        Refusal::NoCommonCodec { kind, have, offered: shortened(&section.codec_names()) }
     }
 }
 

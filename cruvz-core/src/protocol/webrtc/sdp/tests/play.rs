@@ -159,6 +159,13 @@ fn a_refusal_says_what_is_lacking() {
 }
 
 #[test]
+fn a_refusal_is_not_as_long_as_its_offer() {
+    let offer = fixture!("chromium_play").replace(" VP8/90000", &format!(" {}/90000", "VP".repeat(1_500)));
+    let refusal = play(&offer, &stream(Codec::H265, "hvc1.1.6.L93.B0")).unwrap_err();
+    assert!(refusal.to_string().len() < 600 && refusal.to_string().contains('…'), "{refusal}");
+}
+
+#[test]
 fn what_the_stream_has_not_stays_inactive() {
     let (text, negotiated) = play(fixture!("chromium_play"), &[params(Codec::Opus, "opus")]).unwrap();
     assert_eq!(negotiated.media.len(), 1);
@@ -168,6 +175,11 @@ fn what_the_stream_has_not_stays_inactive() {
     assert_eq!(lines(video, "a=inactive").len(), 1);
     assert_eq!(lines(video, "a=rtpmap"), ["a=rtpmap:96 VP8/90000"]);
     assert_eq!(lines(&text, "a=group"), ["a=group:BUNDLE 0 1"]);
+    // On a transport of its own it would have to be reached, too.
+    let offer = fixture!("chromium_play").replace("BUNDLE 0 1 2", "BUNDLE 1 2");
+    let (text, _) = play(&offer, &[params(Codec::Opus, "opus")]).unwrap();
+    assert_eq!(lines(&text, "m=video 0").len(), 1);
+    assert_eq!(lines(section(&text, "1"), "a=candidate").len(), 3);
 }
 
 #[test]
