@@ -164,8 +164,12 @@ pub struct EgressConfig {
     /// The kernel's send buffer per viewer, in bytes. Default 131,072; 0 leaves it to the kernel, which takes up to 3 MB for a
     /// viewer that does not read. It must hold the bit rate times the round-trip time.
     pub send_buffer_bytes: usize,
+    /// Whether audio that the players of a protocol cannot be expected to play is made into audio that they can. Default true. If
+    /// not, it is sent as it is where the format has room for it, and left out where not. Of no effect in a build without the
+    /// feature `transcode`, which never does.
+    pub transcode_audio: bool,
     /// The bit rate of audio that is made for viewers who cannot play the publisher's, in bits per second for stereo. Default
-    /// 128,000; 16,000 to 510,000. Mono gets half. Of no effect in a build without the feature `transcode`.
+    /// 128,000; 16,000 to 510,000. Mono gets half.
     pub audio_bitrate_bps: u32,
 }
 
@@ -184,6 +188,7 @@ impl Default for EgressConfig {
             overflow: Overflow::default(),
             stuck_timeout_ms: 15_000,
             send_buffer_bytes: 131_072,
+            transcode_audio: true,
             audio_bitrate_bps: 128_000,
         }
     }

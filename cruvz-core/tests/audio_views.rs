@@ -7,7 +7,7 @@ mod live;
 use std::{fs::File, io::Cursor};
 
 use bytes::BytesMut;
-use cruvz_core::{Codec, Engine, LiveFormat, LiveRequest, LiveViewer, Publisher, TrackKind};
+use cruvz_core::{Codec, Engine, EngineConfig, LiveFormat, LiveRequest, LiveViewer, Publisher, TrackKind};
 use cruvz_media::container::file::{Limits, Reader};
 use live::{name, soon, until};
 
@@ -17,10 +17,12 @@ const OPUS: &str = "flv/av1_opus.flv";
 const PLAYED: Codec = if cfg!(feature = "transcode") { Codec::Aac } else { Codec::Opus };
 
 /// An engine and a publisher that has written a file.
-async fn published(file: &str) -> (Engine, Publisher) {
+async fn published(file: &str, transcode_audio: bool) -> (Engine, Publisher) {
     let path = format!("{}/../cruvz-media/tests/fixtures/{file}", env!("CARGO_MANIFEST_DIR"));
     let mut reader = Reader::open(File::open(path).unwrap(), Limits::default()).unwrap();
-    let engine = Engine::builder().start().await.unwrap();
+    let mut config = EngineConfig::default();
+    config.egress.transcode_audio = transcode_audio;
+    let engine = Engine::builder().config(config).start().await.unwrap();
     let mut publisher = engine.publish(name("live/cam"), reader.tracks().clone()).await.unwrap();
     while let Some(frame) = reader.next_frame().unwrap() {
         publisher.write(frame).unwrap();
@@ -59,7 +61,7 @@ fn contents(file: Vec<u8>) -> (Option<Codec>, usize, usize) {
 
 #[tokio::test]
 async fn players_of_flv_get_sound_and_pictures_whatever_comes_in() {
-    let (engine, publisher) = published(OPUS).await;
+    let (engine, publisher) = published(OPUS, true).await;
     let mut viewers = Vec::new();
     for _ in 0..10 {
         viewers.push(tokio::spawn(body(open(&engine, LiveFormat::Flv).await)));
@@ -79,7 +81,7 @@ async fn players_of_flv_get_sound_and_pictures_whatever_comes_in() {
 
 #[tokio::test]
 async fn a_track_that_nothing_can_be_made_of_leaves_the_pictures() {
-    let (engine, publisher) = published("flv/hevc_flac.flv").await;
+    let (engine, publisher) = published("flv/hevc_flac.flv", true).await;
     let viewer = tokio::spawn(body(open(&engine, LiveFormat::Ts).await));
     let left_out = engine.stream_infos()[0].left_out.clone();
     publisher.stream().end("the show is over");
@@ -93,4 +95,12 @@ async fn a_track_that_nothing_can_be_made_of_leaves_the_pictures() {
         assert_eq!((left_out[0].codec, left_out[0].by), ("FLAC", "mpegts"));
         assert_eq!(left_out[0].reason, "FLAC is not made into AAC: this build has no transcoding");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_made_where_that_is_turned_off() {
+    let (engine, publisher) = published(OPUS, false).await;
+    let viewer = tokio::spawn(body(open(&engine, LiveFormat::Flv).await));
+    publisher.stream().end("the show is over");
+    assert_eq!(contents(soon(viewer).await.unwrap()).0, Some(Codec::Opus));
 }

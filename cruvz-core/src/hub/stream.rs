@@ -462,7 +462,8 @@ impl LiveStream {
         let mut moving = Vec::new();
         if retracked {
             state.tracks = tracks.clone();
-            moving = state.wires.extract_if(.., |wire| !wire.format().audio.takes_all(tracks)).collect();
+            let takes = |wire: &Arc<WireLog>| wire.format().audio.under(&self.0.hub.egress).takes_all(tracks);
+            moving = state.wires.extract_if(.., |wire| !takes(wire)).collect();
         }
         let first = start && !state.playable;
         if start {

@@ -46,6 +46,11 @@ impl AudioSet {
         self.plays.contains(&codec) || !self.makes && self.carries.contains(&codec)
     }
 
+    /// What of it holds under such settings.
+    pub(super) fn under(self, egress: &EgressConfig) -> Self {
+        Self { makes: self.makes && egress.transcode_audio, ..self }
+    }
+
     pub(super) fn takes_all(&self, tracks: &Tracks) -> bool {
         let mut audio = tracks.iter().filter(|track| track.kind() == TrackKind::Audio);
         audio.all(|track| self.takes(track.params.codec))
@@ -150,7 +155,7 @@ impl LiveStream {
 
     fn view_from(&self, wanted: AudioSet, next: Option<u64>) -> View {
         let origin = self.origin();
-        let source = origin.tracks();
+        let (source, wanted) = (origin.tracks(), wanted.under(&origin.hub().egress));
         if wanted.takes_all(&source) {
             return View(Interest::new(origin));
         }

@@ -111,6 +111,9 @@ impl Transcode {
     }
 
     fn make(&self, track: &Track) -> Result<AudioTranscoder, String> {
+        if cfg!(feature = "transcode") && !self.wanted.makes {
+            return Err("transcoding is turned off".to_owned());
+        }
         // A publisher may bring many, and each would cost a hundredth of a core.
         if self.lanes.iter().any(|lane| matches!(lane.fate, Fate::Made(_))) {
             return Err("only the first audio track is transcoded".to_owned());

@@ -49,8 +49,10 @@ impl Encoder {
         audio.set_bit_rate(bitrate_bps as usize);
         audio.set_time_base(Rational::new(1, SAMPLE_RATE_HZ as i32));
         let mut options = Dictionary::new();
-        if codec == Codec::Opus {
-            options.set("frame_duration", "20");
+        match codec {
+            Codec::Opus => options.set("frame_duration", "20"),
+            // From 64 kbit/s on it sounds as well as the default, by FFmpeg's own account, for a fraction of the time.
+            _ => options.set("aac_coder", "fast"),
         }
         let encoder = audio.open_as_with(found, options).map_err(|error| encode_error(codec, error))?;
         let frame_samples = encoder.frame_size() as usize;
