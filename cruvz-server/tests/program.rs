@@ -95,18 +95,28 @@ fn a_port_in_use_is_said_plainly() {
 
 #[test]
 fn the_doctor_says_what_is_wrong_and_fails_only_then() {
-    let free = ["doctor", "--rtmp", "127.0.0.1:0", "--srt", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let free = [
+        "doctor",
+        "--rtmp",
+        "127.0.0.1:0",
+        "--srt",
+        "127.0.0.1:0",
+        "--webrtc",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+    ];
     let (code, out, _) = run(&free);
     assert_eq!(code, Some(0), "{out}");
     assert!(
-        out.contains("rtmp over TCP") && out.contains("srt over UDP") && out.contains(" 0 problems"),
+        out.contains("rtmp over TCP") && out.contains("webrtc over UDP") && out.contains(" 0 problems"),
         "{out}"
     );
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let sick = file(&format!(
-        "rtmp.listen = ''\nsrt.listen = ''\nhttp.listen = '{addr}'\n[tls]\ncert = '/nowhere/cert.pem'\nkey = '/nowhere/key.pem'\n"
+        "rtmp.listen = ''\nsrt.listen = ''\nwebrtc.listen = ''\nhttp.listen = '{addr}'\n[tls]\ncert = '/nowhere/cert.pem'\nkey = '/nowhere/key.pem'\n"
     ));
     let path = sick.path().to_str().unwrap();
     let (code, out, _) = run(&["doctor", "--config", path]);
@@ -129,7 +139,7 @@ fn the_doctor_knows_a_server_that_runs() {
     let (server, banner) = start(&[], "Only this machine may publish");
     let line = banner.lines().find(|line| line.trim_start().starts_with("HTTP ")).unwrap();
     let addr = line.rsplit(' ').next().unwrap();
-    let (code, out, _) = run(&["doctor", "--rtmp", "", "--srt", "", "--http", addr]);
+    let (code, out, _) = run(&["doctor", "--rtmp", "", "--srt", "", "--webrtc", "", "--http", addr]);
     assert_eq!(code, Some(0), "{out}");
     assert!(out.contains(&format!("held by a cruvz-server that runs (process {})", server.id())), "{out}");
     assert_eq!(stop(server).0, Some(0));

@@ -29,33 +29,47 @@ async function stop(child) {
   await gone;
 }
 
-/** Starts a server, gives its addresses to `use`, and stops it. */
-export async function withServer(use) {
-  const [rtmp, http] = [await freePort(), await freePort()];
-  const server = spawn(SERVER, ['--rtmp', `127.0.0.1:${rtmp}`, '--srt', '', '--webrtc', '127.0.0.1:0', '--http', `127.0.0.1:${http}`, '--log-level', 'warn'], {
+/** Resolves once `condition` does to something true. */
+export async function until(what, deadlineMs, condition) {
+  for (const deadline = Date.now() + deadlineMs; ; await sleep(50)) {
+    const found = await condition();
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${what}`);
+  }
+}
+
+/** Starts a server, gives its addresses to `use`, and stops it. `media` is where WebRTC listens; empty: not at all. */
+export async function withServer(use, { media = '127.0.0.1', environment = {} } = {}) {
+  const [rtmp, srt, http, webrtc] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const addresses = ['--rtmp', `127.0.0.1:${rtmp}`, '--srt', `127.0.0.1:${srt}`, '--http', `127.0.0.1:${http}`, '--webrtc', media && `${media}:${webrtc}`];
+  const server = spawn(SERVER, ['serve', ...addresses, '--log-level', 'warn'], {
+    env: { ...process.env, ...environment },
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const origin = `http://127.0.0.1:${http}`;
   try {
-    for (const deadline = Date.now() + 20_000; ; await sleep(50)) {
+    await until('the server answers', 20_000, async () => {
       if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}`);
-      if ((await fetch(`${origin}/livez`).catch(() => ({}))).ok) break;
-      if (Date.now() > deadline) throw new Error('the server does not answer');
-    }
-    return await use({ rtmp: `rtmp://127.0.0.1:${rtmp}`, origin });
+      return (await fetch(`${origin}/livez`).catch(() => ({}))).ok;
+    });
+    const urls = { rtmp: `rtmp://127.0.0.1:${rtmp}`, srt: `srt://127.0.0.1:${srt}`, origin, webrtc };
+    const { transcodes } = await (await fetch(`${origin}/api/v1/server`)).json();
+    return await use({ ...urls, transcodes });
   } finally {
     await stop(server);
   }
 }
 
-/** Publishes colour bars and a tone at `rate` frames per second while `use` runs. */
-export async function withPublisher(url, rate, use) {
+const ENCODING = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '1200k'];
+
+/** Publishes colour bars and a tone at `rate` frames per second while `use` runs; `video` says how the picture is encoded. */
+export async function withPublisher(url, rate, use, { video } = {}) {
   const gop = Math.round(2 * evaluate(rate));
   const input = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=640x360:rate=${rate}`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'];
-  const video = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '1200k'];
   const keyframes = ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'];
   const audio = ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'];
-  const publisher = spawn('ffmpeg', ['-v', 'error', '-nostdin', ...input, ...video, ...keyframes, ...audio, '-f', 'flv', url], {
+  const encoding = video ?? [...ENCODING, ...keyframes];
+  const publisher = spawn('ffmpeg', ['-v', 'error', '-nostdin', ...input, ...encoding, ...audio, '-f', 'flv', url], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   let ending = false;

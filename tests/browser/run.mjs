@@ -1,8 +1,10 @@
 // Runs the tests named on the command line, or all of them, one after the other, and closes with `N passed, N failed`.
 import { llhls } from './llhls.mjs';
+import { pages } from './pages.mjs';
 import { playlists } from './playlists.mjs';
+import { webrtc } from './webrtc.mjs';
 
-const SUITES = { llhls, playlists };
+const SUITES = { llhls, playlists, pages, webrtc };
 
 let passed = 0;
 let failed = 0;

@@ -47,11 +47,11 @@ class Server:
     """`with Server(folder, "[engine.hub]\\ngrace_ms = 1000") as server:`"""
 
     def __init__(self, folder, config="", tls=False, max_files=None):
-        self.rtmp, self.http, self.rtmps, self.srt = free_port(), free_port(), free_port(), free_port()
+        self.rtmp, self.http, self.rtmps, self.srt, self.webrtc = (free_port() for _ in range(5))
         self.log = Path(folder) / "server.log"
         self.max_files = max_files
         text = f'[rtmp]\nlisten = "127.0.0.1:{self.rtmp}"\n[http]\nlisten = "127.0.0.1:{self.http}"\n'
-        text += f'[srt]\nlisten = "127.0.0.1:{self.srt}"\n'
+        text += f'[srt]\nlisten = "127.0.0.1:{self.srt}"\n[webrtc]\nlisten = "127.0.0.1:{self.webrtc}"\n'
         if tls:
             cert, key = certificate(folder)
             text += f'[rtmps]\nlisten = "127.0.0.1:{self.rtmps}"\n[tls]\ncert = "{cert}"\nkey = "{key}"\n'
@@ -140,6 +140,12 @@ class Server:
 
     def srt_url(self, name, mode="read", options=""):
         return f"srt://127.0.0.1:{self.srt}?streamid={mode}:{name}{options}"
+
+    def whip_url(self, name):
+        return f"http://127.0.0.1:{self.http}/whip/{name}"
+
+    def whep_url(self, name):
+        return f"http://127.0.0.1:{self.http}/whep/{name}"
 
     def urls(self, name):
         """Where a stream plays, by protocol."""

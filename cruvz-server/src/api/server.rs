@@ -23,6 +23,8 @@ pub(crate) struct ServerView {
     srt_port: Option<u16>,
     /// The UDP and TCP port of WebRTC's media, if it listens.
     webrtc_port: Option<u16>,
+    /// Whether it makes Opus of AAC for WebRTC and AAC of Opus for RTMP, FLV and TS.
+    transcodes: bool,
     draining: bool,
 }
 
@@ -40,6 +42,7 @@ pub(crate) async fn show(State(app): State<App>) -> Json<ServerView> {
         rtmps_port: port(Protocol::Rtmps),
         srt_port: port(Protocol::Srt),
         webrtc_port: port(Protocol::WebRtc),
+        transcodes: cfg!(feature = "transcode"),
         draining: engine.is_draining(),
     })
 }

@@ -1,4 +1,4 @@
-//! The limits of the machine: buffers, files, the clock.
+//! The limits of the machine: buffers, files, the clock, codecs.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ const PLAUSIBLE_S: std::ops::Range<i64> = 1_767_225_600..4_102_444_800;
 pub(super) fn check(config: &Config, now_s: i64) -> Vec<Finding> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let mut findings = Vec::new();
-    if !config.srt.listen.is_empty() {
+    if !config.srt.listen.is_empty() || !config.webrtc.listen.is_empty() {
         for (name, path) in
             [("rmem_max", "/proc/sys/net/core/rmem_max"), ("wmem_max", "/proc/sys/net/core/wmem_max")]
         {
@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config, now_s: i64) -> Vec<Finding> {
     }
     findings.push(open_files(&read("/proc/self/limits"), config.http.max_connections as u64));
     findings.push(clock(now_s));
+    findings.push(codecs());
     findings
 }
 
@@ -78,6 +79,19 @@ fn clock(now_s: i64) -> Finding {
     } else {
         Finding::problem(TOPIC, format!("{shown} cannot be right"), "set it, and keep it by NTP")
     }
+}
+
+/// Which sound reaches whom.
+fn codecs() -> Finding {
+    const TOPIC: &str = "sound";
+    if cfg!(feature = "transcode") {
+        return Finding::ok(TOPIC, "AAC becomes Opus for WebRTC viewers, Opus becomes AAC for RTMP and SRT");
+    }
+    Finding::warning(
+        TOPIC,
+        "built without the feature transcode: WebRTC viewers get no AAC, RTMP and SRT viewers no Opus",
+        "build it with --features transcode, or send the codec that your viewers take",
+    )
 }
 
 #[cfg(test)]

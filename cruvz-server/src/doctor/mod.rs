@@ -3,6 +3,7 @@
 //! Each check is a small function from what it looks at to [`Finding`]s, so that tests can show it a machine that is ill.
 //! Nothing is changed and nothing is sent; ports are bound for a moment and let go.
 
+mod addresses;
 mod certificate;
 mod machine;
 mod ports;
@@ -19,6 +20,7 @@ pub(crate) fn examine(config: &Config) -> Report {
     let now_s = clock.unix_us(clock.now()) / 1_000_000;
     let mut findings = configuration(config);
     findings.extend(ports::check(config));
+    findings.extend(addresses::check(config));
     if let Some(files) = &config.tls {
         findings.extend(certificate::check(files, now_s));
     }

@@ -29,16 +29,18 @@ impl Transport {
 }
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let ports = |(key, addr)| transports(key).iter().map(move |transport| port(key, addr, *transport));
+    let tcp = config.engine.webrtc.tcp;
+    let ports = |(key, addr)| transports(key, tcp).iter().map(move |transport| port(key, addr, *transport));
     config.listeners().flat_map(ports).collect()
 }
 
 /// What the listener with this key in the configuration binds.
-fn transports(key: &str) -> &'static [Transport] {
+fn transports(key: &str, webrtc_tcp: bool) -> &'static [Transport] {
     match key {
         "srt.listen" => &[Transport::Udp],
         // TCP is for those whose network blocks UDP.
-        "webrtc.listen" => &[Transport::Udp, Transport::Tcp],
+        "webrtc.listen" if webrtc_tcp => &[Transport::Udp, Transport::Tcp],
+        "webrtc.listen" => &[Transport::Udp],
         _ => &[Transport::Tcp],
     }
 }

@@ -6,7 +6,7 @@ const START_MS = 6000;
 /** A connection over which nothing comes for so long, in milliseconds, has failed, unless its publisher is away. */
 const SILENCE_MS = 4000;
 const LOOK_MS = 500;
-/** From 1900, where NTP counts from, to 1970, in milliseconds. */
+/** From 1900, where NTP and Chromium count from, to 1970, from where Firefox does, in milliseconds. */
 const NTP_TO_UNIX_MS = 2_208_988_800_000;
 
 export class WhepPlayer {
@@ -69,7 +69,7 @@ export class WhepPlayer {
     Object.assign(seen, { decoded: video?.framesDecoded ?? 0, dropped: video?.framesDropped ?? 0 });
     // By sender reports, whose clock is the server's.
     const clock = video?.estimatedPlayoutTimestamp ?? audio?.estimatedPlayoutTimestamp;
-    seen.date = clock ? clock - NTP_TO_UNIX_MS : undefined;
+    seen.date = clock > 1.5 * NTP_TO_UNIX_MS ? clock - NTP_TO_UNIX_MS : clock;
     const { jitterBufferDelay, jitterBufferEmittedCount } = video ?? audio ?? {};
     if (jitterBufferEmittedCount) seen.buffer = jitterBufferDelay / jitterBufferEmittedCount;
   }

@@ -176,7 +176,7 @@ function measure() {
   set('latency', seen.playing ? seconds(latency(seen)) : '–');
   byId('live').dataset.edge = Boolean(seen.edge);
   set('live-text', seen.edge ? 'LIVE' : 'GO LIVE');
-  byId('live').setAttribute('aria-label', seen.edge ? 'Playing live' : 'Go back to live');
+  byId('live').setAttribute('aria-label', seen.edge ? 'Playing live' : 'Go live again');
   set('dropped', seen.playing ? `${seen.dropped} of ${seen.total}` : '–');
   set('buffer', seen.playing ? seconds(seen.buffer) : '–');
 }

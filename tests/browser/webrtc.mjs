@@ -1,0 +1,263 @@
+// WebRTC as browsers see it: WHIP in and WHEP out in Chromium and Firefox, over good networks and bad ones, and our own pages.
+// With STRICT=1, for a machine that does nothing else, latency and cadence must be as good as we promise; else they are printed.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { launchChromium, launchFirefox, withPage } from './browsers.mjs';
+import { SECONDS, sleep, until, withPublisher, withServer } from './live.mjs';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const STRICT = process.env.STRICT === '1';
+const WATCHED_MS = SECONDS >= 60 ? 30_000 : 10_000;
+/** Players settle, encoders find their bitrate; figures count from then on. */
+const SETTLE_MS = 4_000;
+const GLASS_TO_GLASS_MS = 150;
+const X264_DEFAULTS = ['-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-b:v', '1500k', '-g', '60'];
+
+const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
+const check = (conditions) => conditions.filter(([wrong]) => wrong).map(([, text]) => text);
+
+/** Fails with what is wrong, if anything is; else the figures. */
+function verdict(figures, conditions) {
+  const wrong = check(conditions);
+  if (wrong.length) throw new Error(`${wrong.join('; ')} (${figures})`);
+  return figures;
+}
+
+async function withBrowser(launch, use) {
+  const browser = await launch();
+  try {
+    return await withPage((url) => use(async () => {
+      const page = await browser.newPage();
+      await page.goto(url);
+      return page;
+    }, browser));
+  } finally {
+    await browser.close();
+  }
+}
+
+/** Calls `window[name](...)` in a page of either tool: they pass arguments differently. */
+function call(page, name, ...parameters) {
+  const act = ([name, parameters]) => window[name](...parameters);
+  return page.evaluate(act, [name, parameters]);
+}
+
+/** Watches for a while after settling. The reports of the player at both ends of it. */
+async function observe(page, forMs = WATCHED_MS) {
+  await sleep(SETTLE_MS);
+  const before = await call(page, 'report', 'play');
+  await sleep(forMs);
+  return [before, await call(page, 'report', 'play')];
+}
+
+/** The times between the pictures shown since `from` of the list, in milliseconds. */
+const intervals = (times, from) => times.slice(from + 1).map((time, at) => time - times[from + at]);
+
+/** What a player saw, in words, and what of it must not be. */
+function judge([before, after], { fps, freezes = 0, sound = true, lossy = false }) {
+  if (!after.video) throw new Error(`no video came: ${JSON.stringify(after.state)}`);
+  const seconds = (after.video.timestamp - before.video.timestamp) / 1000;
+  const rate = (after.video.framesDecoded - before.video.framesDecoded) / seconds;
+  const froze = (after.video.freezeCount ?? 0) - (before.video.freezeCount ?? 0);
+  const lost = after.video.packetsLost - before.video.packetsLost;
+  const energy = after.audio?.totalAudioEnergy ?? 0;
+  const from = before.seen.media.length - 1;
+  const back = intervals(after.seen.media, from).filter((step) => step < 0).length;
+  const shown = intervals(after.seen.shown, from);
+  const emitted = after.video.jitterBufferEmittedCount - before.video.jitterBufferEmittedCount;
+  const buffer = (1000 * (after.video.jitterBufferDelay - before.video.jitterBufferDelay)) / emitted;
+  const srtp = after.transport?.srtpCipher ?? 'cipher not told';
+  const figures = `${after.video.codec}, ${after.video.frameWidth}×${after.video.frameHeight}, ${rate.toFixed(1)} frames/s decoded over ${seconds.toFixed(0)} s, ${froze} freezes, `
+    + `${lost} packets lost, ${after.video.nackCount} NACKs, ${after.video.pliCount} PLIs, interval p50 ${quantile(shown, 0.5).toFixed(0)} p99 ${quantile(shown, 0.99).toFixed(0)} max ${Math.max(...shown).toFixed(0)} ms, `
+    + `buffer ${buffer.toFixed(0)} ms, first picture ${after.seen.firstPicture?.toFixed(0)} ms (answer ${after.seen.answered?.toFixed(0)} ms), sound ${sound ? energy.toFixed(3) : 'not asked'}, ${srtp}`;
+  return verdict(figures, [
+    [rate < 0.7 * fps, `fewer than ${0.7 * fps} frames/s`],
+    [froze > freezes, `${froze} freezes`],
+    [sound && !(energy > 0), 'no sound'],
+    [back > 0, `${back} pictures out of order`],
+    [!lossy && lost > 0, `${lost} packets lost`],
+  ]);
+}
+
+/** Publishes with one page and plays with another of the same browser. */
+async function bothWays(open, origin, publishing, playing = {}) {
+  const [publisher, player] = [await open(), await open()];
+  const session = await call(publisher, 'publish', `${origin}/whip/live/cam`, publishing);
+  await live(origin, 'live/cam');
+  const watching = await call(player, 'play', `${origin}/whep/live/cam`, playing);
+  return { publisher, player, session, watching };
+}
+
+const live = (origin, name) => until(`${name} plays`, 20_000, async () => {
+  const response = await fetch(`${origin}/api/v1/streams/${name}`);
+  return response.ok && (await response.json()).playable;
+});
+
+async function chromiumBothWays(codec) {
+  return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
+    const { publisher, player, session, watching } = await bothWays(open, origin, { codec });
+    const seen = await observe(player);
+    const sent = await call(publisher, 'report', 'publish');
+    if (!sent.video.codec.endsWith(codec)) throw new Error(`asked for ${codec}, ${sent.video.codec} was agreed on`);
+    const left = [await call(player, 'leave', watching, 'play'), await call(publisher, 'leave', session, 'publish')];
+    if (left.some((status) => status !== 200)) throw new Error(`DELETE answered ${left}`);
+    return `${judge(seen, { fps: sent.video.framesPerSecond })}; the publisher got ${sent.video.nackCount} NACKs, ${sent.video.pliCount} PLIs`;
+  }));
+}
+
+/** A client package of others: candidates by PATCH, an ICE restart in the middle on both sides, and DELETE. */
+async function byPackage() {
+  return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
+    const [publisher, player] = [await open(), await open()];
+    await call(publisher, 'publishByPackage', `${origin}/whip/live/cam`);
+    await live(origin, 'live/cam');
+    await call(player, 'playByPackage', `${origin}/whep/live/cam`);
+    const first = judge(await observe(player, 5000), { fps: 20 });
+    for (const [page, role] of [[publisher, 'publish'], [player, 'play']]) {
+      const [before, after] = await call(page, 'restartByPackage', role);
+      if (before === after) throw new Error(`the ICE restart of ${role} was not answered`);
+    }
+    const second = judge(await observe(player, 5000), { fps: 20 });
+    await call(player, 'stopByPackage', 'play');
+    await call(publisher, 'stopByPackage', 'publish');
+    await until('both sessions have ended', 5000, async () => (await (await fetch(`${origin}/api/v1/sessions`)).json()).items.length === 0);
+    return `${first}; after ICE restarts ${second}`;
+    // The package can take no more than one candidate from the answer to a restart: it puts commas between them.
+  }), { environment: { CRUVZ__ENGINE__WEBRTC__TCP: 'false' } });
+}
+
+/** Pictures with the time in them, published and played by the same page: its clock measures the whole way. */
+async function glassToGlass() {
+  return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
+    const page = await open();
+    await call(page, 'publish', `${origin}/whip/live/cam`, { codec: 'H264', source: 'marks' });
+    await live(origin, 'live/cam');
+    await call(page, 'play', `${origin}/whep/live/cam`, { marks: true });
+    await sleep(SETTLE_MS);
+    const begin = await page.evaluate(() => window.seen.delays.length);
+    await sleep(WATCHED_MS);
+    const { seen } = await call(page, 'report', 'play');
+    const delays = seen.delays.slice(begin).map(([, delay]) => delay);
+    if (delays.length < (WATCHED_MS / 1000) * 15) throw new Error(`only ${delays.length} marks were read, ${seen.unread} could not be`);
+    const p95 = quantile(delays, 0.95);
+    const figures = `${delays.length} pictures, p50 ${quantile(delays, 0.5).toFixed(0)} p95 ${p95.toFixed(0)} p99 ${quantile(delays, 0.99).toFixed(0)} ms`;
+    return verdict(figures, [[STRICT && p95 > GLASS_TO_GLASS_MS, `p95 above ${GLASS_TO_GLASS_MS} ms`]]);
+  }));
+}
+
+/** Our relay between UDP ports, with what it counted at the end. */
+async function withRelay(target, conditions, use) {
+  const relay = spawn(`${ROOT}/target/debug/relay`, ['--listen', '127.0.0.1:0', '--target', `127.0.0.1:${target}`, ...conditions], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: relay.stdout })[Symbol.asyncIterator]();
+  const { value: first } = await lines.next();
+  try {
+    const figures = await use(Number(first.split(':').at(-1)));
+    relay.stdin.end();
+    const { up, down } = JSON.parse((await lines.next()).value);
+    return `${figures}; the network lost ${up.lost} of ${up.datagrams} up, ${down.lost} of ${down.datagrams} down`;
+  } finally {
+    relay.stdin.end();
+    if (relay.exitCode === null) await once(relay, 'exit');
+  }
+}
+
+/** Over a bad network between `who` (`publisher`, `player`, or both) and the server; `freezes` are forgiven. */
+async function lossy(conditions, who, freezes = 0) {
+  return withServer(({ origin, webrtc }) => withRelay(webrtc, conditions, (relay) => withBrowser(launchChromium, async (open) => {
+    const way = (side) => (who.includes(side) ? { port: relay } : {});
+    const { publisher, player } = await bothWays(open, origin, { codec: 'H264', ...way('publisher') }, way('player'));
+    const seen = await observe(player);
+    const { video: sent } = await call(publisher, 'report', 'publish');
+    const figures = judge(seen, { fps: sent.framesPerSecond, lossy: true, freezes });
+    return `${figures}; the publisher repeated ${sent.retransmittedPacketsSent} of ${sent.packetsSent}, got ${sent.nackCount} NACKs, ${sent.pliCount} PLIs`;
+  })));
+}
+
+/** RTMP as ffmpeg sends it when told nothing: H.264 with B-frames, and AAC. */
+async function rtmpToWhep(video, expectation) {
+  return withServer(({ origin, rtmp, transcodes }) => withBrowser(launchChromium, (open) => (
+    withPublisher(`${rtmp}/live/cam`, '30', async () => {
+      await live(origin, 'live/cam');
+      const player = await open();
+      await call(player, 'play', `${origin}/whep/live/cam`);
+      const figures = judge(await observe(player), { ...expectation, sound: transcodes });
+      return `${figures}${transcodes ? '' : ' (built without transcode)'}`;
+    }, { video })
+  )));
+}
+
+/** What a browser publishes, as everybody else gets it. */
+async function whipToOthers(codec, protocols) {
+  return withServer(({ origin, rtmp, srt, transcodes }) => withBrowser(launchChromium, async (open) => {
+    const publisher = await open();
+    await call(publisher, 'publish', `${origin}/whip/live/cam`, { codec });
+    await live(origin, 'live/cam');
+    const urls = {
+      HLS: `${origin}/hls/live/cam/index.m3u8`,
+      RTMP: `${rtmp}/live/cam`,
+      FLV: `${origin}/flv/live/cam.flv`,
+      TS: `${origin}/ts/live/cam.ts`,
+      SRT: `${srt}?streamid=read:live/cam`,
+    };
+    const said = [];
+    for (const protocol of protocols) said.push(`${protocol} ${await decode(urls[protocol], transcodes)}`);
+    return said.join('; ');
+  }));
+}
+
+/** Decodes six seconds with ffmpeg: which codecs, how many frames of each, and that nothing was broken. */
+async function decode(url, wantsSound) {
+  const reader = spawn(process.env.FFMPEG9 ?? 'ffmpeg', ['-hide_banner', '-nostdin', '-loglevel', 'info', '-i', url, '-t', '6', '-map', '0:v', '-map', '0:a?', '-f', 'framehash', '-hash', 'crc32', '-'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const deadline = setTimeout(() => reader.kill('SIGKILL'), 40_000);
+  const [output, log] = await Promise.all([text(reader.stdout), text(reader.stderr)]);
+  clearTimeout(deadline);
+  const codecs = [...log.matchAll(/Stream #0:\d.*?: (Video|Audio): (\w+)/g)].slice(0, 2).map(([, , codec]) => codec);
+  const count = (stream) => output.split('\n').filter((line) => line.startsWith(`${stream},`)).length;
+  const broken = log.split('\n').filter((line) => /error|corrupt|concealing|invalid/i.test(line));
+  const figures = `${codecs.join(' + ')}: ${count(0)} pictures, ${count(1)} audio frames`;
+  return verdict(figures, [
+    [count(0) < 60, 'too few pictures'],
+    [wantsSound && count(1) < 100, 'too little sound'],
+    [broken.length > 0, broken.slice(0, 2).join(' | ')],
+  ]);
+}
+
+async function text(stream) {
+  let all = '';
+  for await (const piece of stream) all += piece;
+  return all;
+}
+
+/** Firefox sends nothing to the loopback address: the server listens on the machine's others. */
+async function firefoxBothWays() {
+  return withServer(({ origin }) => withBrowser(launchFirefox, async (open) => {
+    const { player } = await bothWays(open, origin, { codec: 'VP8' });
+    return judge(await observe(player), { fps: 20 });
+  }), { media: '0.0.0.0' });
+}
+
+export const webrtc = [
+  ...['H264', 'VP8', 'VP9', 'AV1'].map((codec) => ({ name: `Chromium publishes ${codec} by WHIP, plays by WHEP`, run: () => chromiumBothWays(codec) })),
+  { name: 'Firefox publishes VP8 by WHIP, plays by WHEP', run: firefoxBothWays },
+  { name: 'The package whip-whep publishes, plays, restarts ICE and stops', run: byPackage },
+  { name: 'WHIP to WHEP, glass to glass', run: glassToGlass },
+  { name: 'RTMP with B-frames and AAC (x264 defaults) plays by WHEP', run: () => rtmpToWhep(X264_DEFAULTS, { fps: 12 }) },
+  { name: 'RTMP without B-frames plays by WHEP', run: () => rtmpToWhep([...X264_DEFAULTS, '-bf', '0'], { fps: 30 }) },
+  { name: 'WHIP H264 plays by HLS, RTMP, FLV, TS and SRT', run: () => whipToOthers('H264', ['HLS', 'RTMP', 'FLV', 'TS', 'SRT']) },
+  { name: 'WHIP VP9 plays by HLS', run: () => whipToOthers('VP9', ['HLS']) },
+  { name: 'WHIP AV1 plays by HLS', run: () => whipToOthers('AV1', ['HLS']) },
+  { name: 'A publisher loses 2 %', run: () => lossy(['--loss', '0.02'], ['publisher']) },
+  { name: 'A player loses 2 %', run: () => lossy(['--loss', '0.02'], ['player']) },
+  { name: 'A publisher loses 5 %', run: () => lossy(['--loss', '0.05'], ['publisher'], 1) },
+  { name: 'A player loses 5 %', run: () => lossy(['--loss', '0.05'], ['player'], 1) },
+  { name: 'Both have 50 ms of delay', run: () => lossy(['--delay-ms', '50'], ['publisher', 'player']) },
+  { name: 'Both have 20 ms of jitter', run: () => lossy(['--delay-ms', '25', '--jitter-ms', '20'], ['publisher', 'player']) },
+  { name: 'Both have 50 ms of delay and lose 2 %', run: () => lossy(['--delay-ms', '50', '--loss', '0.02'], ['publisher', 'player'], 2) },
+];
