@@ -8,7 +8,7 @@ use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use axum::{Router, http::HeaderMap, http::StatusCode, http::header};
-use cruvz_core::{Action, Engine, OfferRequest, Protocol, SessionRequest, WebRtcRefusal};
+use cruvz_core::{Action, Engine, OfferRequest, Protocol, SessionRequest, StreamName, WebRtcRefusal};
 
 type Answer = Result<Response, (StatusCode, String)>;
 
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Answers an offer. Whatever the engine decides, who may and what fits, is in what it returns.
+/// Answers an offer. Who may, and what fits, the engine decides.
 async fn offer(
     State(engine): State<Engine>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
@@ -37,17 +37,13 @@ async fn offer(
     headers: HeaderMap,
     sdp: String,
 ) -> Answer {
-    let stream =
-        StreamName::new(&app, &name).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let stream = stream(&app, &name)?;
     let (query, bearer) = (query.unwrap_or_default(), bearer(&headers));
     let request = OfferRequest { stream, action: action(&kind)?, sdp, query, bearer, remote };
     let answer = engine.webrtc().offer(request).await.map_err(refusal)?;
-    let headers = [
-        (header::CONTENT_TYPE, "application/sdp".to_owned()),
-        (header::LOCATION, format!("/{kind}/{app}/{name}/{}", answer.id)),
-        (header::ETAG, answer.etag),
-    ];
-    Ok((StatusCode::CREATED, headers, answer.sdp).into_response())
+    let location = [(header::LOCATION, format!("/{kind}/{app}/{name}/{}", answer.id))];
+    let headers = [(header::CONTENT_TYPE, "application/sdp".into()), (header::ETAG, answer.etag)];
+    Ok((StatusCode::CREATED, location, headers, answer.sdp).into_response())
 }
 
 async fn end(
@@ -55,11 +51,14 @@ async fn end(
     Path((kind, app, name, id)): Path<(String, String, String, String)>,
     headers: HeaderMap,
 ) -> Answer {
-    let stream =
-        StreamName::new(&app, &name).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    let stream = stream(&app, &name)?;
     let session = SessionRequest { stream, action: action(&kind)?, id, bearer: bearer(&headers) };
     engine.webrtc().remove(&session).await.map_err(refusal)?;
     Ok(StatusCode::OK.into_response())
+}
+
+fn stream(app: &str, name: &str) -> Result<StreamName, (StatusCode, String)> {
+    StreamName::new(app, name).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 fn action(kind: &str) -> Result<Action, (StatusCode, String)> {
