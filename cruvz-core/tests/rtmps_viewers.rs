@@ -64,7 +64,7 @@ async fn end_of_session(events: &mut Events) -> (SessionInfo, String) {
     soon(async {
         loop {
             if let Event::SessionEnded { info, reason } = events.next().await.unwrap() {
-                return (info, reason);
+                return (*info, reason);
             }
         }
     })

@@ -75,7 +75,7 @@ pub enum Event {
     SessionEnded {
         /// Its last figures.
         #[serde(flatten)]
-        info: SessionInfo,
+        info: Box<SessionInfo>,
         /// Why it ended.
         reason: String,
     },

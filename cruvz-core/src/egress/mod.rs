@@ -9,11 +9,9 @@ pub(crate) mod patience;
 pub(crate) mod push;
 pub(crate) mod ring;
 pub(crate) mod rtmp;
-#[allow(dead_code, reason = "its driver comes next")]
 pub(crate) mod rtp;
 pub(crate) mod shared;
 pub(crate) mod srt;
 pub(crate) mod tags;
-#[allow(dead_code, reason = "its driver comes next")]
 pub(crate) mod webrtc;
 pub(crate) mod websocket;

@@ -377,11 +377,13 @@ mod tests {
         for (at, (pts, keyframe)) in (1..).zip(shown) {
             write(&mut publisher, TrackId::VIDEO, 40 * pts + 80, 40 * at, keyframe, 10);
         }
-        let packets = ring.gather(2 * MS);
-        let times: Vec<u32> =
-            packets.track(TrackKind::Video).iter_from(0).map(|at| at.timestamp / 3_600 - 2).collect();
-        assert_eq!(times, [0, 3, 6, 9, 10]);
-        assert_eq!(packets.video.disordered, 5);
+        {
+            let packets = ring.gather(2 * MS);
+            let pictures = packets.track(TrackKind::Video).iter_from(0);
+            let times: Vec<u32> = pictures.map(|at| at.timestamp / 3_600 - 2).collect();
+            assert_eq!(times, [0, 3, 6, 9, 10]);
+            assert_eq!(packets.video.disordered, 5);
+        }
         let event = events.next().await;
         let Some(Event::PicturesReordered { stream }) = event else { panic!("{event:?}") };
         assert_eq!(stream, *publisher.stream().name());

@@ -193,7 +193,6 @@ impl Session {
         *self.counters.srt.lock() = Some(stats);
     }
 
-    #[allow(dead_code, reason = "its driver comes next")]
     pub(crate) fn set_webrtc(&self, stats: WebRtcStats) {
         *self.counters.webrtc.lock() = Some(stats);
     }

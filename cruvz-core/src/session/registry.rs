@@ -240,6 +240,6 @@ impl Drop for OpenSession {
             seconds = info.age_ms as f64 / 1000.0, bytes = info.bytes, frames = info.frames,
             dropped = info.dropped_frames, %reason, "session ended"
         );
-        self.registry.events.send(Event::SessionEnded { info, reason: reason.to_string() });
+        self.registry.events.send(Event::SessionEnded { info: Box::new(info), reason: reason.to_string() });
     }
 }

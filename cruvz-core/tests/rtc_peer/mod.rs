@@ -1,6 +1,7 @@
 //! A WebRTC peer on a real socket: what a browser does beneath its media, with the engine's own state machine for DTLS and SRTP
 //! turned round. Browsers and other stacks judge elsewhere; this one does on demand what they never would.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
+#![allow(clippy::disallowed_methods, reason = "a peer has a clock of its own")]
 
 use std::{
     net::SocketAddr,
@@ -297,7 +298,7 @@ impl Connected {
         let deadline = now() + Duration::from_secs(20);
         while !done() {
             assert!(now() < deadline, "in time; {:?}", self.transport.state());
-            let keyframe = self.sent % 25 == 0;
+            let keyframe = self.sent.is_multiple_of(25);
             self.send_frame(keyframe).await;
             self.step().await;
         }

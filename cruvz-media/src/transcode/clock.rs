@@ -71,7 +71,7 @@ impl SampleClock {
         self.drift = 0;
         match late {
             0..=BRIDGED => Step::Pad(late as usize),
-            _ if late < 0 && late >= -BRIDGED => {
+            _ if (-BRIDGED..0).contains(&late) => {
                 // What is left of the overlap is for the next samples.
                 Step::Skip(samples.min(late.unsigned_abs() as usize))
             }
@@ -92,7 +92,7 @@ impl SampleClock {
     pub(super) fn time_of(&self, sample: i64) -> i64 {
         let before = self.beginnings.iter().rev().find(|beginning| beginning.sample <= sample);
         // An encoder's own beginning lies before the first sample.
-        let beginning = before.or(self.beginnings.front());
+        let beginning = before.or_else(|| self.beginnings.front());
         beginning.map_or(sample, |beginning| beginning.at.saturating_add(sample - beginning.sample))
     }
 }

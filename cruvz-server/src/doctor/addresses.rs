@@ -50,14 +50,19 @@ fn own() -> Vec<IpAddr> {
         socket.connect(SocketAddr::new(far, 9)).ok()?;
         Some(socket.local_addr().ok()?.ip())
     };
-    far.into_iter().filter_map(address).filter(|address| !address.is_loopback() && !address.is_unspecified()).collect()
+    far.into_iter()
+        .filter_map(address)
+        .filter(|address| !address.is_loopback() && !address.is_unspecified())
+        .collect()
 }
 
 fn judge(declared: &[IpAddr], own: &[IpAddr]) -> Finding {
     let list = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
     let advice = "set engine.webrtc.public_addresses to the address that your router or provider shows to the world, or offer TURN";
     if let Some(private) = declared.iter().find(|address| !is_public(**address)) {
-        let found = format!("{private} is declared, which only its own network can reach: WebRTC works there, and nowhere else");
+        let found = format!(
+            "{private} is declared, which only its own network can reach: WebRTC works there, and nowhere else"
+        );
         return Finding::warning(TOPIC, found, advice);
     }
     if !declared.is_empty() {
@@ -70,7 +75,10 @@ fn judge(declared: &[IpAddr], own: &[IpAddr]) -> Finding {
     let found = if own.is_empty() {
         "this machine has no address towards the outside: WebRTC works on this machine only".to_owned()
     } else {
-        format!("only private addresses ({}): WebRTC works in that network only, NAT or Docker is in between", list(own))
+        format!(
+            "only private addresses ({}): WebRTC works in that network only, NAT or Docker is in between",
+            list(own)
+        )
     };
     Finding::warning(TOPIC, found, advice)
 }
@@ -86,7 +94,9 @@ fn is_public(address: IpAddr) -> bool {
             !(shared || special || a == 0 || a >= 224)
         }
         // 2000::/3 is all that was ever given out.
-        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000 && !matches!(v6.segments(), [0x2001, 0xdb8, ..]),
+        IpAddr::V6(v6) => {
+            v6.segments()[0] & 0xe000 == 0x2000 && !matches!(v6.segments(), [0x2001, 0xdb8, ..])
+        }
     }
 }
 
@@ -100,11 +110,27 @@ mod tests {
 
     #[test]
     fn private_and_special_addresses_are_not_public() {
-        for address in ["10.1.2.3", "172.16.0.1", "172.31.9.9", "192.168.1.7", "100.64.0.1", "127.0.0.1", "169.254.1.1",
-            "0.0.0.0", "239.1.1.1", "::1", "fe80::1", "fd00::1", "::ffff:10.0.0.1", "2001:db8::1"] {
+        for address in [
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.9.9",
+            "192.168.1.7",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "0.0.0.0",
+            "239.1.1.1",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:10.0.0.1",
+            "2001:db8::1",
+        ] {
             assert!(!is_public(address.parse().unwrap()), "{address}");
         }
-        for address in ["8.8.8.8", "172.32.0.1", "100.63.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for address in
+            ["8.8.8.8", "172.32.0.1", "100.63.0.1", "100.128.0.1", "2606:4700::1111", "::ffff:8.8.8.8"]
+        {
             assert!(is_public(address.parse().unwrap()), "{address}");
         }
     }
@@ -127,9 +153,12 @@ mod tests {
 
     #[test]
     fn an_address_is_declared_in_any_way_it_can_be_written() {
-        for (name, address) in
-            [("192.0.2.1", "192.0.2.1"), ("192.0.2.1:9", "192.0.2.1"), ("[2001:db8::1]:9", "2001:db8::1"), ("[::1]", "::1")]
-        {
+        for (name, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:9", "192.0.2.1"),
+            ("[2001:db8::1]:9", "2001:db8::1"),
+            ("[::1]", "::1"),
+        ] {
             assert_eq!(look_up(name), Some(addresses(&[address])), "{name}");
         }
         assert!(look_up("localhost").unwrap().iter().all(IpAddr::is_loopback));

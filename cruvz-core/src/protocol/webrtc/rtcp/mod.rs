@@ -161,15 +161,20 @@ impl<'a> Raw<'a> {
         let packet = match (kind, count) {
             (kind::SENDER_REPORT, _) => SenderReport::parse(count, body).map(Packet::SenderReport),
             (kind::RECEIVER_REPORT, _) => ReceiverReport::parse(count, body).map(Packet::ReceiverReport),
-            (kind::SOURCE_DESCRIPTION, _) => SourceDescription::parse(count, body).map(Packet::SourceDescription),
+            (kind::SOURCE_DESCRIPTION, _) => {
+                SourceDescription::parse(count, body).map(Packet::SourceDescription)
+            }
             (kind::GOODBYE, _) => Goodbye::parse(count, body).map(Packet::Goodbye),
             (kind::TRANSPORT_FEEDBACK, format::NACK) => Nack::parse(body).map(Packet::Nack),
             (kind::TRANSPORT_FEEDBACK, format::TRANSPORT_WIDE) => {
-                return TransportFeedback::parse(body).map(|feedback| Some(Packet::TransportFeedback(feedback)));
+                return TransportFeedback::parse(body)
+                    .map(|feedback| Some(Packet::TransportFeedback(feedback)));
             }
             (kind::PAYLOAD_FEEDBACK, format::PLI) => Pli::parse(body).map(Packet::Pli),
             (kind::PAYLOAD_FEEDBACK, format::FIR) => Fir::parse(body).map(Packet::Fir),
-            (kind::PAYLOAD_FEEDBACK, format::APPLICATION) if Remb::is(body) => Remb::parse(body).map(Packet::Remb),
+            (kind::PAYLOAD_FEEDBACK, format::APPLICATION) if Remb::is(body) => {
+                Remb::parse(body).map(Packet::Remb)
+            }
             _ => return Ok(None),
         };
         packet.map(Some).ok_or(RtcpError::Short { kind, bytes: body.len() })

@@ -32,7 +32,8 @@ fn a_compound_packet_is_taken_apart() {
     write::goodbye(&mut bytes, &[1, 2]);
 
     let all: Vec<_> = packets(&bytes).map(Result::unwrap).collect();
-    let [Packet::SenderReport(report), Packet::SourceDescription(source), Packet::Goodbye(goodbye)] = all[..] else {
+    let [Packet::SenderReport(report), Packet::SourceDescription(source), Packet::Goodbye(goodbye)] = all[..]
+    else {
         panic!("{all:?}")
     };
     assert_eq!((report.ssrc, report.info), (1, info));
@@ -128,7 +129,8 @@ fn arrivals_have_the_bytes_of_the_draft() {
     let at = |ms: u64| Duration::from_micros(ms * 1_000);
     let mut bytes = Vec::new();
     // 64 ms * 100 = 6.4 s is the reference; 10 ms after that comes the first packet.
-    let arrivals = [(0x1_0005, at(6_410)), (0x1_0006, at(6_411)), (0x1_0008, at(6_500)), (0x1_0009, at(6_490))];
+    let arrivals =
+        [(0x1_0005, at(6_410)), (0x1_0006, at(6_411)), (0x1_0008, at(6_500)), (0x1_0009, at(6_490))];
     assert_eq!(write::transport_feedback(&mut bytes, (1, 2), 3, 0x1_0004, &arrivals), 4);
     assert_eq!(bytes[..4], [0x8f, 205, 0, 6]);
     assert_eq!(bytes[12..20], [0, 4, 0, 6, 0, 0, 100, 3]);
@@ -171,7 +173,8 @@ fn all_forms_of_chunks_are_read() {
 
 #[test]
 fn a_pause_ends_a_feedback() {
-    let arrivals = [(10, Duration::from_secs(1)), (11, Duration::from_secs(20)), (100_000, Duration::from_secs(21))];
+    let arrivals =
+        [(10, Duration::from_secs(1)), (11, Duration::from_secs(20)), (100_000, Duration::from_secs(21))];
     let mut bytes = Vec::new();
     assert_eq!(write::transport_feedback(&mut bytes, (1, 2), 0, 10, &arrivals), 1);
     assert_eq!(write::transport_feedback(&mut bytes, (1, 2), 1, 11, &arrivals[1..]), 1);

@@ -27,7 +27,10 @@ impl Side {
     fn new() -> Self {
         let candidate = |transport, address: &str| Candidate { transport, address: address.parse().unwrap() };
         Self {
-            credentials: Credentials { ufrag: "ourufrag".to_owned(), pwd: "ourpasswordof24letters00".to_owned() },
+            credentials: Credentials {
+                ufrag: "ourufrag".to_owned(),
+                pwd: "ourpasswordof24letters00".to_owned(),
+            },
             fingerprint: Fingerprint::parse(&format!("sha-256 {}", ["AB"; 32].join(":"))).unwrap(),
             candidates: vec![
                 candidate(CandidateTransport::TcpPassive, "192.0.2.1:8189"),
@@ -64,7 +67,9 @@ fn section<'a>(text: &'a str, mid: &str) -> &'a str {
 
 fn params(codec: Codec, rfc6381: &str) -> CodecParams {
     let format = match codec {
-        Codec::Opus => Format::Audio(AudioFormat { sample_rate_hz: 48_000, channels: 2, samples_per_frame: None }),
+        Codec::Opus => {
+            Format::Audio(AudioFormat { sample_rate_hz: 48_000, channels: 2, samples_per_frame: None })
+        }
         _ => Format::Video(VideoFormat::default()),
     };
     CodecParams { codec, config: Bytes::new(), format, rfc6381: rfc6381.to_owned() }
@@ -93,5 +98,10 @@ const ALL: [Codec; 6] = [Codec::Opus, Codec::H264, Codec::Vp8, Codec::Vp9, Codec
 /// What somebody gets who publishes with `offer`.
 fn publish(offer: &str, prefer: Option<Codec>, max_layers: usize) -> Result<(String, Negotiated), Refusal> {
     let side = Side::new();
-    Offer::parse(offer)?.answer_publish(&PublishWish { local: side.local(), codecs: &ALL, prefer, max_layers })
+    Offer::parse(offer)?.answer_publish(&PublishWish {
+        local: side.local(),
+        codecs: &ALL,
+        prefer,
+        max_layers,
+    })
 }

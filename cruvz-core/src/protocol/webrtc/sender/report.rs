@@ -35,7 +35,7 @@ pub(super) fn round_trip(block: &ReportBlock, clock: &MediaClock, now: Duration)
     let arrived = rtcp::compact_ntp(rtcp::ntp(clock.unix(now)));
     let trip = arrived.wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
     // In 1/65,536 s. A clock that was set back, or a lie, shows as a trip of hours.
-    (trip < 60 << 16).then(|| Duration::from_micros(u64::from(trip) * 1_000_000 >> 16))
+    (trip < (60 << 16)).then(|| Duration::from_micros((u64::from(trip) * 1_000_000) >> 16))
 }
 
 /// Appends the reports of `lanes`, all from one look at the clock: by them the viewer plays sound and pictures together.

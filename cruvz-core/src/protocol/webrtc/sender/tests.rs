@@ -110,8 +110,8 @@ impl Stream {
     /// The next millisecond of a stream of 30 pictures per second, a keyframe each second, and 50 packets of sound.
     fn advance(&mut self, now: Duration) {
         let ms = now.as_millis();
-        if ms % 33 == 0 {
-            let keyframe = (ms / 33) % 30 == 0;
+        if ms.is_multiple_of(33) {
+            let keyframe = (ms / 33).is_multiple_of(30);
             let lengths: &[usize] = if keyframe { &[1_100; 40] } else { &[1_100, 1_100, 1_100, 400] };
             self.push(TrackKind::Video, now, keyframe, lengths);
         }
@@ -313,9 +313,9 @@ fn who_falls_behind_goes_on_at_the_newest_keyframe_and_misses_no_number() {
 #[test]
 fn a_run_is_a_picture_and_sound_goes_with_it_or_after_a_while() {
     let mut pair = Pair::new(config(VIDEO, AUDIO), 0.0, [0; 16]);
-    pair.stream.push(TrackKind::Video, 0 * MS, true, &[1_000, 1_000, 300]);
+    pair.stream.push(TrackKind::Video, Duration::ZERO, true, &[1_000, 1_000, 300]);
     let header = 12 + 16;
-    assert_eq!(pair.flush(0 * MS)[0], [1_000 + header, 1_000 + header, 300 + header]);
+    assert_eq!(pair.flush(Duration::ZERO)[0], [1_000 + header, 1_000 + header, 300 + header]);
     pair.stream.push(TrackKind::Audio, 5 * MS, false, &[160]);
     assert_eq!(pair.flush(5 * MS), [[0; 0]; 0]);
     assert_eq!(pair.sender.poll_timeout(), Some(25 * MS));
@@ -357,7 +357,7 @@ fn sound_and_pictures_are_told_of_one_clock_and_the_round_trip_is_measured() {
     let unix = (info.ntp >> 32) as f64 + (info.ntp as u32) as f64 / 4_294_967_296.0 - 2_208_988_800.0;
     let media = f64::from(info.rtp_timestamp) / 48_000.0;
     assert!((unix - 1_700_000_000.0 + 0.5 - media).abs() < 0.001, "{unix} {media}");
-    assert!(of(VIDEO.ssrc).last().unwrap().packets > 500);
+    assert!(of(VIDEO.ssrc).next_back().unwrap().packets > 500);
     let stats = pair.sender.stats();
     let rtt = stats.rtt.unwrap();
     assert!((40 * MS..55 * MS).contains(&rtt), "{rtt:?}");
@@ -435,7 +435,7 @@ fn another_codec_than_agreed_is_not_sent_but_told() {
 #[test]
 fn pictures_that_come_after_the_sound_are_sent_and_a_goodbye_names_both() {
     let mut pair = Pair::new(config(VIDEO, AUDIO), 0.0, [0; 16]);
-    pair.stream.push(TrackKind::Audio, 0 * MS, false, &[100]);
+    pair.stream.push(TrackKind::Audio, Duration::ZERO, false, &[100]);
     pair.sender.begin(&pair.stream);
     pair.exchange(20 * MS);
     pair.stream.push(TrackKind::Video, 30 * MS, true, &[1_000]);
