@@ -28,6 +28,11 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(params.codec, codec);
     assert!(params.config.len() <= codec::MAX_CONFIG_BYTES);
     assert!(params.video().is_none_or(|video| video.frame_rate.is_none_or(|(num, den)| num > 0 && den > 0)));
+    if codec == Codec::Mp3 {
+        // Has no record: each frame says all.
+        assert!(params.config.is_empty());
+        return;
+    }
     let mut again = codec::parse(codec, params.config.clone()).expect("our own form is accepted");
     if again != params {
         // A dec3 cannot name the half rates that the frame does, which it was made of.
