@@ -12,8 +12,9 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    Video { after: i32, composition: i16, keyframe: bool, bytes: u16 },
-    Audio { after: i32, bytes: u8 },
+    /// Up to a third of a second on, or back: what is further away is a `Leap`.
+    Video { after: i16, composition: i16, keyframe: bool, bytes: u16 },
+    Audio { after: i16, bytes: u8 },
     Leap { track: bool, to: i64 },
     Tracks { video: bool, audio: bool },
     Discontinuity,

@@ -56,7 +56,7 @@ pub enum UrlError {
 /// use cruvz_core::protocol::udp::Url;
 /// let url: Url = "udp://239.1.2.3:5000?program=2".parse()?;
 /// assert_eq!((url.group(), url.program()), (Some("239.1.2.3".parse().unwrap()), Some(2)));
-/// assert_eq!(url.bind(), "0.0.0.0:5000".parse().unwrap());
+/// assert_eq!(url.bind().to_string(), "0.0.0.0:5000");
 /// # Ok::<(), cruvz_core::protocol::udp::UrlError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
