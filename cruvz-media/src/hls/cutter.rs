@@ -170,10 +170,13 @@ impl Cutter {
     /// Whether a frame at `position` is more than a second back on its track, or far ahead of all tracks. A frame that
     /// would last longer than a segment may is such a break as well.
     fn is_jump(&self, index: usize, position: Timestamp, config: &Config) -> bool {
-        let newest = self.lanes.iter().filter_map(Lane::newest).max();
+        // Tracks may begin at different times: until the first part is open, each is measured by itself.
+        let newest = match self.open {
+            Some(_) => self.lanes.iter().filter_map(Lane::newest).max(),
+            None => self.lanes[index].newest(),
+        };
         let max_gap_ns = (i64::from(config.max_gap_ms) * NANOS_PER_MS).min(self.segment_limit_ns);
-        let ahead =
-            self.open.is_some() && newest.is_some_and(|newest| span_ns(newest, position) > max_gap_ns);
+        let ahead = newest.is_some_and(|newest| span_ns(newest, position) > max_gap_ns);
         let back =
             self.lanes[index].newest().is_some_and(|newest| span_ns(position, newest) > MAX_STEP_BACK_NS);
         ahead || back

@@ -214,6 +214,20 @@ fn promised_video_that_never_comes_does_not_hold_up_audio_for_ever() {
 }
 
 #[test]
+fn a_leap_of_sound_that_waits_for_video_is_no_length_of_a_part() {
+    let source = Source::AV;
+    let mut sound = source.frames(20_000);
+    sound.retain(|(frame, _)| frame.track == TrackId::AUDIO);
+    // Three hundred years: more nanoseconds than there are.
+    let rest = later(&sound[1..], 10_000_000_000_000);
+    let mut packager = Packager::new(Config::new("r1")).unwrap();
+    write_all(&mut packager, &source.tracks(), &sound[..1]);
+    write_all(&mut packager, &source.tracks(), &rest);
+    packager.finish();
+    assert!(text(&packager, "main.m3u8", "").contains("#EXTINF:"));
+}
+
+#[test]
 fn a_stream_that_begins_before_zero_is_moved_to_it() {
     let source = Source { start_ms: -2_000, delay: 2, ..Source::AV };
     let packager = packaged(Config::new("r1"), &source, 6_000);
