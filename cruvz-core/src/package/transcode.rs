@@ -14,7 +14,6 @@ use crate::{
 
 impl AudioSet {
     /// WebRTC: browsers play Opus, and nothing else that anybody publishes (RFC 7874 §3).
-    #[allow(dead_code, reason = "for WHEP, which is being built")]
     pub(crate) const WEBRTC: Self = set("webrtc", &[Codec::Opus], &[], Codec::Opus);
     /// RTMP and FLV: AAC and MP3 are what players know; Enhanced RTMP has FourCCs for more.
     pub(crate) const FLV: Self = set(
