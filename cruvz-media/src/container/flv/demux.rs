@@ -254,6 +254,11 @@ impl Demuxer {
         if refined {
             self.publish();
         }
+        // Nothing but NAL units of no length.
+        if payload.is_empty() {
+            self.ignored.empty += 1;
+            return Ok(());
+        }
         self.events.push_back(Event::Frame(Frame { track: id, pts, dts, keyframe, payload }));
         Ok(())
     }

@@ -110,8 +110,12 @@ impl<R: Read + Seek> Reader<R> {
                 return Ok(None);
             };
             self.readers[index].advance();
-            if sample.bytes > 0 {
-                return self.frame(index, dts, sample).map(Some);
+            // A picture may be nothing but NAL units of no length.
+            if sample.bytes > 0
+                && let frame = self.frame(index, dts, sample)?
+                && !frame.payload.is_empty()
+            {
+                return Ok(Some(frame));
             }
         }
     }

@@ -132,6 +132,8 @@ fn short_nal_lengths_become_four_bytes_in_record_and_payload() {
         error,
         Error::Codec { track: TrackId::VIDEO, source: codec::Error::NalLength { length: 9, left: 1 } }
     );
+    assert_eq!(video(&mut demuxer, 0, body(&[b"\x17\x01\0\0\0", b"\0\0\0\0"])), [], "NAL units of no length");
+    assert_eq!(demuxer.ignored().empty, 1);
 }
 
 #[test]
