@@ -3,7 +3,7 @@
 use bytes::BufMut;
 
 /// Appends a box of `kind` whose body `body` writes; its length is filled in afterwards.
-pub(super) fn put_box(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
+pub(in crate::container) fn put_box(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.put_u32(0);
     out.put_slice(kind);
@@ -14,7 +14,7 @@ pub(super) fn put_box(out: &mut Vec<u8>, kind: &[u8; 4], body: impl FnOnce(&mut 
 }
 
 /// Appends a full box: one with a version and 24 bits of flags before its body (ISO/IEC 14496-12 §4.2.2).
-pub(super) fn put_full_box(
+pub(in crate::container) fn put_full_box(
     out: &mut Vec<u8>,
     kind: &[u8; 4],
     version: u8,

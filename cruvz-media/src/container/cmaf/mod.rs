@@ -8,9 +8,9 @@
 //! Source: ISO/IEC 14496-12 (boxes), 14496-14 and -15 (AAC, AVC, HEVC), 23000-19 (CMAF), and the ISOBMFF bindings of
 //! AV1, VP9, Opus, FLAC and ETSI TS 102 366 annex F (AC-3).
 
-mod boxes;
+pub(super) mod boxes;
 mod fragment;
-mod init;
+pub(super) mod init;
 mod sample_entry;
 
 pub use fragment::{Run, Sample, fragment};

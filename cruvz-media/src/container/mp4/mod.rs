@@ -1,4 +1,5 @@
-//! Reading MP4 files (ISO/IEC 14496-12, -14, -15 and QuickTime's), progressive and fragmented.
+//! MP4 files (ISO/IEC 14496-12, -14, -15 and QuickTime's): reading them, progressive and fragmented, and writing
+//! progressive ones out of fragments ([`movie`]).
 //!
 //! [`Reader`] opens anything that reads and seeks, says which [`crate::Tracks`] it holds, and yields their
 //! [`crate::Frame`]s in decoding order across tracks. Only the `moov` box is held in memory, as it is in the file:
@@ -10,6 +11,7 @@
 
 mod boxes;
 mod fragment;
+pub mod movie;
 mod reader;
 mod sample_entry;
 mod table;

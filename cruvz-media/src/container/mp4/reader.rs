@@ -286,7 +286,7 @@ fn track_readers(moov: &Bytes, header: &MovieHeader, limits: &Limits) -> Result<
 }
 
 /// Reads what an `mvex` body says of the tracks' fragments.
-fn extend(mvex: &Bytes, readers: &mut [TrackReader]) -> Result<(), Error> {
+pub(super) fn extend(mvex: &Bytes, readers: &mut [TrackReader]) -> Result<(), Error> {
     for child in boxes::children(mvex.clone()) {
         let (name, body) = child?;
         if name.0 == *b"trex" {

@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes};
 
 use super::{
-    Error, boxes,
+    Error,
+    boxes::{self, FourCc},
     fragment::Defaults,
     sample_entry::{self, Description},
     table::{Cursor, Sample, Table},
 };
-use crate::{Timescale, TrackKind};
+use crate::{Timescale, Timestamp, TrackKind};
 
 /// A track that can be read.
 #[derive(Debug)]
@@ -41,8 +42,7 @@ impl TrackReader {
         let mdia = boxes::require(trak, b"mdia", "media (mdia)")?;
         let number = number(trak)?;
         let handler = handler(&mdia)?;
-        let minf = boxes::require(&mdia, b"minf", "media information (minf)")?;
-        let stbl = boxes::require(&minf, b"stbl", "sample table (stbl)")?;
+        let stbl = sample_table(&mdia)?;
         let stsd = boxes::require(&stbl, b"stsd", "sample descriptions (stsd)")?;
         let kind = match &handler {
             b"vide" => TrackKind::Video,
@@ -104,6 +104,16 @@ impl TrackReader {
         self.pending.push_back(sample);
     }
 
+    /// Takes the samples that fragments have told of, as they stand there.
+    pub(super) fn take_pending(&mut self) -> impl Iterator<Item = Sample> {
+        self.pending.drain(..)
+    }
+
+    /// The decoding time of the first of them, as it stands there.
+    pub(super) fn pending_from(&self) -> Option<Timestamp> {
+        self.pending.front().map(|sample| Timestamp::new(sample.dts, self.timescale))
+    }
+
     /// Samples that fragments have told of and nobody has read.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
@@ -115,6 +125,19 @@ impl TrackReader {
         self.pending.clear();
         self.next_dts = i64::try_from(self.table.duration()).unwrap_or(i64::MAX);
     }
+}
+
+fn sample_table(mdia: &Bytes) -> Result<Bytes, Error> {
+    let minf = boxes::require(mdia, b"minf", "media information (minf)")?;
+    boxes::require(&minf, b"stbl", "sample table (stbl)")
+}
+
+/// The first sample description of a `trak` body: its code and its body.
+pub(super) fn sample_entry(trak: &Bytes) -> Result<(FourCc, Bytes), Error> {
+    let mdia = boxes::require(trak, b"mdia", "media (mdia)")?;
+    let mut stsd = boxes::require(&sample_table(&mdia)?, b"stsd", "sample descriptions (stsd)")?;
+    boxes::take(&mut stsd, 8)?; // version, flags, count
+    boxes::children(stsd).next().ok_or(Error::Missing("sample description"))?
 }
 
 /// The track's number, from its header (tkhd, ISO/IEC 14496-12 §8.3.2).
