@@ -6,9 +6,10 @@ mod live;
 mod rtc_peer;
 
 use cruvz_core::{
-    Action, Engine, EngineConfig, Event, PatchRequest, Patched, Protocol, Role, SessionRequest, WebRtcAnswer,
+    Action, Engine, EngineConfig, Event, Events, PatchRequest, Patched, Protocol, Role, SessionRequest,
+    WebRtcAnswer,
 };
-use live::{Stage, name, refusals, soon, until};
+use live::{Stage, name, next_refusal, refusals, soon, until};
 use rtc_peer::{Connected, Peer, Wire, now, value};
 use tokio::net::UdpSocket;
 
@@ -264,14 +265,62 @@ async fn thousands_of_offers_that_nobody_follows_up_keep_nobody_out() {
     gets_media(&mut stage, &mut viewer).await;
 }
 
+/// Why the next session ends.
+async fn next_end(events: &mut Events) -> String {
+    soon(async {
+        loop {
+            if let Event::SessionEnded { reason, .. } = events.next().await.expect("the engine runs") {
+                return reason;
+            }
+        }
+    })
+    .await
+}
+
 #[tokio::test]
-async fn a_session_that_nobody_comes_for_is_over_in_time() {
+async fn a_session_that_nobody_comes_for_is_over_in_time_and_says_where_nobody_came() {
     let engine = rtc_engine(|config| config.webrtc.connect_timeout_ms = 100).await;
+    let mut events = engine.events();
     let _stage = Stage::new(&engine, "live/cam", 100).await;
     let answer = Peer::new(1).ask(&engine, Action::Play, "live/cam").await.unwrap();
-    until(|| engine.viewers(&name("live/cam")) == 0).await;
+    let (reason, words) = next_refusal(&mut events).await;
+    let here = engine.local_addr(Protocol::WebRtc).unwrap();
+    assert_eq!(reason, "connect_timeout");
+    assert!(
+        words.contains(&format!(
+            "nothing of it came over UDP or TCP. Do clients reach this server at {here}?"
+        ))
+    );
+    assert_eq!(next_end(&mut events).await, words);
     assert_eq!(refusals(&engine, Protocol::Whep, "connect_timeout"), 1);
     assert_eq!(engine.webrtc().remove(&session(&answer, Action::Play)).await.unwrap_err().status, 404);
+}
+
+#[tokio::test]
+async fn who_gives_up_before_it_was_connected_is_told_of_in_the_same_words() {
+    let engine = rtc_engine(|config| config.webrtc.tcp = false).await;
+    let mut events = engine.events();
+    let _stage = Stage::new(&engine, "live/cam", 100).await;
+    let answer = Peer::new(1).ask(&engine, Action::Play, "live/cam").await.unwrap();
+    engine.webrtc().remove(&session(&answer, Action::Play)).await.unwrap();
+    let end = next_end(&mut events).await;
+    assert!(end.contains("before its media connection was made: nothing of it came over UDP."), "{end}");
+}
+
+#[tokio::test]
+async fn who_shows_up_and_shakes_no_hands_is_over_in_time_and_named() {
+    let engine = rtc_engine(|config| config.webrtc.connect_timeout_ms = 300).await;
+    let mut events = engine.events();
+    let _stage = Stage::new(&engine, "live/cam", 100).await;
+    let peer = Peer::new(1);
+    let answer = peer.ask(&engine, Action::Play, "live/cam").await.unwrap();
+    let mut peer = peer.udp(&answer).await;
+    let check = peer.check();
+    peer.send(&check).await;
+    let Wire::Udp(socket) = &peer.wire else { panic!("over UDP") };
+    let from = socket.local_addr().unwrap().port();
+    let end = next_end(&mut events).await;
+    assert!(end.contains(&format!("it came from 127.0.0.1:{from} over UDP, and did not finish")), "{end}");
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ const CHROMIUM_ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding', '--disable-backgrounding-occluded-windows',
   '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30', '--auto-select-desktop-capture-source=Entire screen'];
 
-export const launchChromium = () => chromium.launch({
+export const launchChromium = (more = []) => chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   headless: true,
-  args: CHROMIUM_ARGUMENTS,
+  args: [...CHROMIUM_ARGUMENTS, ...more],
 });
 
 /** Firefox looks for codecs and updates on the network unless told not to. */

@@ -46,12 +46,12 @@ def wait_for(what, condition, deadline_s):
 class Server:
     """`with Server(folder, "[engine.hub]\\ngrace_ms = 1000") as server:`"""
 
-    def __init__(self, folder, config="", tls=False, max_files=None):
+    def __init__(self, folder, config="", tls=False, max_files=None, host="127.0.0.1"):
         self.rtmp, self.http, self.rtmps, self.srt, self.webrtc = (free_port() for _ in range(5))
         self.log = Path(folder) / "server.log"
         self.max_files = max_files
-        text = f'[rtmp]\nlisten = "127.0.0.1:{self.rtmp}"\n[http]\nlisten = "127.0.0.1:{self.http}"\n'
-        text += f'[srt]\nlisten = "127.0.0.1:{self.srt}"\n[webrtc]\nlisten = "127.0.0.1:{self.webrtc}"\n'
+        text = f'[rtmp]\nlisten = "{host}:{self.rtmp}"\n[http]\nlisten = "{host}:{self.http}"\n'
+        text += f'[srt]\nlisten = "{host}:{self.srt}"\n[webrtc]\nlisten = "{host}:{self.webrtc}"\n'
         if tls:
             cert, key = certificate(folder)
             text += f'[rtmps]\nlisten = "127.0.0.1:{self.rtmps}"\n[tls]\ncert = "{cert}"\nkey = "{key}"\n'

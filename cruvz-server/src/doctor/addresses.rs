@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use super::Finding;
-use crate::config::Config;
+use crate::config::{Config, resolve};
 
 const TOPIC: &str = "public address";
 
@@ -23,7 +23,17 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
             }
         }
     }
-    vec![judge(&declared, &own())]
+    vec![judge(&declared, &own(), &port(config))]
+}
+
+/// What carries media, in words.
+fn port(config: &Config) -> String {
+    let over = if config.engine.webrtc.tcp { "UDP and TCP" } else { "UDP" };
+    match resolve(&config.webrtc.listen) {
+        Ok(addr) => format!("{over} port {}", addr.port()),
+        // The check of the ports has said what is wrong with it.
+        Err(_) => format!("its {over} port"),
+    }
 }
 
 /// The addresses that `name` means: an IP address or a host name, with or without a port.
@@ -56,7 +66,7 @@ fn own() -> Vec<IpAddr> {
         .collect()
 }
 
-fn judge(declared: &[IpAddr], own: &[IpAddr]) -> Finding {
+fn judge(declared: &[IpAddr], own: &[IpAddr], port: &str) -> Finding {
     let list = |addresses: &[IpAddr]| addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
     let advice = "set engine.webrtc.public_addresses to the address that your router or provider shows to the world, or offer TURN";
     if let Some(private) = declared.iter().find(|address| !is_public(**address)) {
@@ -66,7 +76,14 @@ fn judge(declared: &[IpAddr], own: &[IpAddr]) -> Finding {
         return Finding::warning(TOPIC, found, advice);
     }
     if !declared.is_empty() {
-        return Finding::ok(TOPIC, format!("{} is declared", list(declared)));
+        let mut found = format!("{} is declared", list(declared));
+        if !declared.iter().any(|address| own.contains(address)) {
+            found.push_str(&format!(", and is not this machine's: {port} must be forwarded from there"));
+            if !own.is_empty() {
+                found.push_str(&format!(" to {}", list(own)));
+            }
+        }
+        return Finding::ok(TOPIC, found);
     }
     let public: Vec<IpAddr> = own.iter().copied().filter(|address| is_public(*address)).collect();
     if !public.is_empty() {
@@ -141,10 +158,11 @@ mod tests {
             (&[][..], &["8.8.8.8", "10.0.0.1"][..], Verdict::Ok, "8.8.8.8 belongs"),
             (&[], &["10.0.0.1"], Verdict::Warning, "only private addresses (10.0.0.1)"),
             (&[], &[], Verdict::Warning, "no address"),
-            (&["8.8.4.4"], &["10.0.0.1"], Verdict::Ok, "8.8.4.4 is declared"),
+            (&["8.8.4.4"], &["8.8.4.4"], Verdict::Ok, "8.8.4.4 is declared"),
+            (&["8.8.4.4"], &["10.0.0.1"], Verdict::Ok, "UDP port 9 must be forwarded from there to 10.0.0.1"),
             (&["192.168.0.5"], &["10.0.0.1"], Verdict::Warning, "192.168.0.5 is declared"),
         ] {
-            let finding = judge(&addresses(declared), &addresses(own));
+            let finding = judge(&addresses(declared), &addresses(own), "UDP port 9");
             assert_eq!(finding.verdict, verdict, "{finding:?}");
             assert!(finding.found.contains(said), "{finding:?}");
             assert_eq!(finding.advice.is_some(), verdict == Verdict::Warning);

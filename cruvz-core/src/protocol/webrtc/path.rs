@@ -1,6 +1,6 @@
 //! Where datagrams come from, and what they are.
 
-use core::net::SocketAddr;
+use core::{fmt, net::SocketAddr};
 
 /// One way to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,16 @@ impl Path {
     /// The TCP connection with `remote`.
     pub fn tcp(remote: SocketAddr) -> Self {
         Self { remote, carrier: Carrier::Tcp }
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let over = match self.carrier {
+            Carrier::Udp => "UDP",
+            Carrier::Tcp => "TCP",
+        };
+        write!(f, "{} over {over}", self.remote)
     }
 }
 

@@ -24,6 +24,8 @@ use crate::{
 
 /// Ways to one peer that are remembered. A peer has one per pair of interfaces, and uses one.
 const MAX_WAYS: usize = 16;
+/// Of those, how many are named to say how far a peer came.
+const MAX_NAMED: usize = 2;
 
 /// A peer and what it brings or takes.
 pub(super) struct Guest {
@@ -228,7 +230,9 @@ impl Guest {
         self.transport.handle_timeout(now);
         self.send_transport(port);
         if let TransportState::Closed(reason) = self.transport.state() {
-            return Err(Over { goodbye: *reason == CloseReason::Peer, reason: reason.to_string().into() });
+            let words =
+                if *reason == CloseReason::SetupTimeout { self.half_way() } else { reason.to_string() };
+            return Err(Over { goodbye: *reason == CloseReason::Peer, reason: words.into() });
         }
         let media = match &mut self.media {
             Media::In(feed) => {
@@ -261,6 +265,15 @@ impl Guest {
         Ok(())
     }
 
+    /// How far a peer came that showed up and was not connected in time.
+    fn half_way(&self) -> String {
+        let from: Vec<_> = self.paths().map(|path| path.to_string()).take(MAX_NAMED).collect();
+        format!(
+            "its media connection was not made in time: it came from {}, and did not finish the DTLS handshake",
+            from.join(" and ")
+        )
+    }
+
     /// Sends what the transport itself has to say.
     fn send_transport(&mut self, port: &mut Port) {
         while let Some((path, datagram)) = self.transport.poll_transmit() {
@@ -288,9 +301,7 @@ impl Guest {
             return Err(Over::because("the peer closed its connection"));
         }
         let reason: Arc<str> = match &mut self.media {
-            Media::Agreed(_) if silent_ms > config.connect_timeout_ms => {
-                "its media connection was not made in time".into()
-            }
+            Media::Agreed(_) if silent_ms > config.connect_timeout_ms => self.half_way().into(),
             Media::In(_) if silent_ms > config.stall_timeout_ms => "the peer sends nothing any more".into(),
             Media::In(feed) => {
                 feed.tell_stats();

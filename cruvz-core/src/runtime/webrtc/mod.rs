@@ -48,6 +48,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 /// The payload of a packet to viewers, in bytes. With headers, extensions, tag and TURN's own it fits into the 1,280 that every
 /// network with IPv6 carries.
 const PAYLOAD_BYTES: usize = 1_160;
+/// Addresses of ours that are named to say where nobody came.
+const MAX_NAMED: usize = 2;
 /// How many free ports are tried until one is free for UDP and TCP alike.
 const PORT_TRIES: usize = 16;
 
@@ -181,7 +183,8 @@ impl Exchange {
             }
             let now = clock.now();
             for guest in self.table.expire(now) {
-                self.give_up(guest, "connect_timeout", "its media connection was not made in time");
+                let why = format!("its media connection was not made in time: {}", self.unreached());
+                self.give_up(guest, "connect_timeout", &why);
             }
             if now >= next_refresh {
                 next_refresh = now + REFRESH;
@@ -194,8 +197,20 @@ impl Exchange {
         }
     }
 
+    /// What a peer that never showed up is likely to have met.
+    fn unreached(&self) -> String {
+        let addresses = self.addresses.list();
+        let named: Vec<_> = addresses.iter().take(MAX_NAMED).map(SocketAddr::to_string).collect();
+        let more = if addresses.len() > MAX_NAMED { " or others" } else { "" };
+        let over = if self.context.config.webrtc.tcp { "UDP or TCP" } else { "UDP" };
+        format!(
+            "nothing of it came over {over}. Do clients reach this server at {}{more}? See engine.webrtc.public_addresses",
+            named.join(", ")
+        )
+    }
+
     /// Lets a session go that nobody came for.
-    fn give_up(&self, guest: Guest, reason: &'static str, detail: &'static str) {
+    fn give_up(&self, guest: Guest, reason: &'static str, detail: &str) {
         let session = &guest.entry.session;
         if let Some(reason) = session.end_reason() {
             return guest.leave(Over::because(reason));

@@ -260,10 +260,16 @@ impl Exchange {
 
     pub(super) async fn remove(&self, request: &SessionRequest) -> Result<(), WebRtcRefusal> {
         let entry = self.find(request)?;
-        let reason = "its client ended it";
         entry.said_goodbye.store(true, Relaxed);
-        entry.session.end(reason);
-        match entry.at(|_| ()) {
+        let waits = entry.at(|_| ());
+        let reason = match waits {
+            Ok(()) => {
+                format!("its client ended it before its media connection was made: {}", self.unreached())
+            }
+            Err(_) => "its client ended it".to_owned(),
+        };
+        entry.session.end(&reason);
+        match waits {
             Ok(()) => {
                 if let Some(guest) = self.table.remove(&entry) {
                     guest.leave(Over { reason: reason.into(), goodbye: true });
