@@ -108,7 +108,12 @@ class Server:
         return json.loads(self.get("/api/v1/streams")[2])["items"]
 
     def sessions(self):
-        return json.loads(self.get("/api/v1/sessions?limit=1000")[2])["items"]
+        """All of them: pages have 1,000 at most."""
+        items, after = [], ""
+        while after is not None:
+            page = json.loads(self.get(f"/api/v1/sessions?limit=1000{after and f'&after={after}'}")[2])
+            items, after = items + page["items"], page.get("next")
+        return items
 
     def metric(self, name, **labels):
         """The sum of the samples of a metric that have these labels."""
