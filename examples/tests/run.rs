@@ -147,21 +147,23 @@ async fn srt_relay_takes_rtmp_and_gives_srt_to_players_and_targets() {
     assert_eq!(subscriber.tracks().iter().count(), 2);
 }
 
+/// An offer of one picture in VP8.
+fn offer(direction: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+         m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
+         a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:0\r\n\
+         a={direction}\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n",
+        ["AB"; 32].join(":")
+    )
+}
+
 #[tokio::test]
 async fn whip_to_whep_answers_offers_and_ends_sessions() {
     let mut example = Program::example("whip-to-whep", &[ANY, ANY]);
     let media = example.after("media goes over ").await;
     let whip = example.after("publish to ").await;
     let whep = example.after("watch at ").await;
-    let offer = |direction: &str| {
-        format!(
-            "v=0\r\no=- 1 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
-             m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=ice-ufrag:them\r\n\
-             a=ice-pwd:0123456789012345678901\r\na=fingerprint:sha-256 {}\r\na=setup:actpass\r\na=mid:0\r\n\
-             a={direction}\r\na=rtcp-mux\r\na=rtpmap:96 VP8/90000\r\n",
-            ["AB"; 32].join(":")
-        )
-    };
     let (status, answer) = send("POST", &whip, "Content-Type: application/sdp\r\n", &offer("sendonly")).await;
     assert_eq!(status, 201, "{answer}");
     let port = media.rsplit(':').next().unwrap();
@@ -173,6 +175,29 @@ async fn whip_to_whep_answers_offers_and_ends_sessions() {
     assert_eq!(send("DELETE", &session, "", "").await.0, 200);
     assert_eq!(send("DELETE", &session, "", "").await.0, 404);
     assert_eq!(send("POST", &whep.replace("whep", "whop"), "", "").await.0, 404);
+}
+
+/// What it does with cameras browsers show: `tests/browser`.
+#[tokio::test]
+async fn camera_wall_serves_its_page_and_takes_cameras_under_names_of_their_own() {
+    let mut example = Program::example("camera-wall", &[ANY, ANY]);
+    let media = example.after("media goes over ").await;
+    let page = example.after("open ").await;
+    let (status, html) = get(&page).await;
+    assert!(status == 200 && html.contains("<title>Camera wall</title>"), "{html}");
+    let (status, none) = get(&format!("{page}cameras")).await;
+    assert!(status == 200 && none.ends_with("[]"), "{none}");
+    let port = media.rsplit(':').next().unwrap();
+    for camera in ["one", "two"] {
+        let (status, answer) = send("POST", &format!("{page}whip/{camera}"), "", &offer("sendonly")).await;
+        assert!(status == 201 && answer.contains(&format!(" 127.0.0.1 {port} typ host")), "{answer}");
+        let location = answer.lines().find_map(|line| line.strip_prefix("location: /")).unwrap();
+        let session = format!("{page}{location}");
+        assert_eq!(send("POST", &format!("{page}whip/{camera}"), "", &offer("sendonly")).await.0, 409);
+        assert_eq!(send("DELETE", &session, "", "").await.0, 200);
+    }
+    assert_eq!(send("POST", &format!("{page}whop/one"), "", "").await.0, 404);
+    assert_eq!(send("POST", &format!("{page}whip/%20"), "", "").await.0, 400);
 }
 
 #[tokio::test]

@@ -244,10 +244,46 @@ async function firefoxBothWays() {
   }), { media: '0.0.0.0' });
 }
 
+/** The example of that name: three cameras, each of which sees the two others, and two after one has left. */
+async function cameraWall() {
+  const wall = spawn(`${ROOT}/target/debug/examples/camera-wall`, ['127.0.0.1:0', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: wall.stdout })[Symbol.asyncIterator]();
+  try {
+    await lines.next();
+    const url = (await lines.next()).value.split(' ').at(-1);
+    const browser = await launchChromium();
+    try {
+      const pages = [];
+      for (let number = 0; number < 3; number += 1) {
+        const page = await browser.newPage();
+        await page.goto(url);
+        pages.push(page);
+      }
+      const began = Date.now();
+      await until('everybody sees everybody', 30_000, async () => (await Promise.all(pages.map(moving))).every((count) => count === 3));
+      const seconds = (Date.now() - began) / 1000;
+      await pages.pop().close({ runBeforeUnload: true });
+      await until('the others see that one has left', 15_000, async () => (await Promise.all(pages.map(moving))).every((count) => count === 2));
+      return `3 pages with 3 pictures each after ${seconds.toFixed(1)} s, 2 with 2 once one had left`;
+    } finally {
+      await browser.close();
+    }
+  } finally {
+    wall.kill('SIGKILL');
+  }
+}
+
+/** How many pictures a page of the wall has, once all of them move. */
+const moving = (page) => page.evaluate(() => {
+  const videos = [...document.querySelectorAll('video')];
+  return videos.every((video) => video.currentTime > 0.5) ? videos.length : 0;
+});
+
 export const webrtc = [
   ...['H264', 'VP8', 'VP9', 'AV1'].map((codec) => ({ name: `Chromium publishes ${codec} by WHIP, plays by WHEP`, run: () => chromiumBothWays(codec) })),
   { name: 'Firefox publishes VP8 by WHIP, plays by WHEP', run: firefoxBothWays },
   { name: 'The package whip-whep publishes, plays, restarts ICE and stops', run: byPackage },
+  { name: 'The example camera-wall: everybody sees everybody', run: cameraWall },
   { name: 'WHIP to WHEP, glass to glass', run: glassToGlass },
   { name: 'RTMP with B-frames and AAC (x264 defaults) plays by WHEP', run: () => rtmpToWhep(X264_DEFAULTS, { fps: 12 }) },
   { name: 'RTMP without B-frames plays by WHEP', run: () => rtmpToWhep([...X264_DEFAULTS, '-bf', '0'], { fps: 30 }) },
