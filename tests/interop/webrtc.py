@@ -1,10 +1,11 @@
 """WebRTC, program by program: aiortc publishes and plays, ffmpeg's whip muxer publishes."""
 
 import json
+import os
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from formats import CONFIG, WHOLE_S
@@ -13,6 +14,8 @@ from media import FFMPEG9, Run, clip, frames_of, play, publish
 from server import Server, wait_for
 
 CLIENT = Path(__file__).with_name("webrtc_client.py")
+# Where `tests/interop/run --str0m` has built it.
+STR0M = os.environ.get("STR0M")
 WATCHED_S = 8
 # aiortc encodes in software and on one thread, at whatever rate the machine has left.
 LEAST_FPS = 10
@@ -105,3 +108,42 @@ def complete(sent, got):
         assert all(a.dts <= b.dts for a, b in zip(got[kind], got[kind][1:])), f"{kind} times go back"
         figures.append(f"{len(known)} of {len(frames)} {kind}")
     return f"{' + '.join(figures)} frames came unchanged, without a hole"
+
+
+@contextmanager
+def str0m(folder, name, *arguments):
+    """A str0m that runs as long as the block, at the end of which it must have left by itself. Gives the function that says what it saw."""
+    with (Path(folder) / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen([STR0M, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+
+    def seen():
+        out, _ = process.communicate(timeout=WHOLE_S)
+        assert process.returncode == 0, f"{name} failed"
+        return json.loads(out)
+
+    try:
+        yield seen
+    finally:
+        process.kill()
+        process.wait()
+
+
+def str0m_both_ways(folder):
+    """A player that waits for the stream gets every slice that the publisher sends, and sound without a gap."""
+    path = folder / "pictures.h264"
+    delimited = ["-c:v", "copy", "-bsf:v", "h264_mp4toannexb,h264_metadata=aud=insert", "-an", "-f", "h264", path]
+    subprocess.run([FFMPEG9, "-v", "error", "-nostdin", "-i", clip("h264-opus"), *delimited], check=True)
+    with Server(folder, CONFIG) as server, str0m(folder, "player", "play", server.whep_url("live/cam")) as played:
+        wait_for("the player's session", server.sessions, 10)
+        with str0m(folder, "publisher", "publish", server.whip_url("live/cam"), path) as published:
+            sent = published()
+        got = played()
+        assert got["slices"] == sent["slices"], f"of {len(sent['slices'])} slices {len(set(sent['slices']) & set(got['slices']))} came"
+        assert got["pictures"] == sent["pictures"] and not got["gaps"], f"sent {sent['pictures']} pictures, got {got['pictures']}, {got['gaps']} gaps"
+        # Sound begins as it is when the player comes.
+        assert sent["sounds"] - 50 <= got["sounds"] <= sent["sounds"], f"of {sent['sounds']} packets of sound {got['sounds']} came"
+        return f"{got['pictures']} of {sent['pictures']} pictures, the same to the byte; {got['sounds']} of {sent['sounds']} packets of sound, no gap"
+
+
+if STR0M:
+    cell("WebRTC: str0m publishes by WHIP and plays by WHEP")(str0m_both_ways)
