@@ -2,15 +2,17 @@
 
 import http.client
 import json
+import random
+import re
 import socket
 import struct
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 
-from formats import CONFIG
+from formats import CONFIG, WHOLE_S
 from matrix import cell
-from media import FFMPEG9, clip, publish
+from media import FFMPEG9, Run, clip, frames_of, play, publish
 from networks import Networks, run
 from server import Server, wait_for
 from webrtc import Aiortc
@@ -213,3 +215,63 @@ def heard(take):
         return take(*([2_000] if take.__name__ == "recv" else []))
     except BlockingIOError:
         return None
+
+
+# Of the bits of a broken second, these are flipped: a few in each picture, up to a hundred.
+FLIPS = {"one in 10,000": 0.0001, "one in 1,000": 0.001, "one in 50": 0.02}
+BROKEN_S = (2, 5)
+# A group of pictures, and what the neighbours' rules allow beside it.
+RECOVERS_S = 1 + 1
+
+
+def broken(folder, share):
+    """A clip, and its pictures as a byte stream in which bits of some seconds are flipped."""
+    whole, path = folder / "whole.mp4", folder / "broken.h264"
+    for source, made in ((clip("h264-aac"), whole), (whole, path)):
+        subprocess.run([FFMPEG9, "-v", "error", "-nostdin", "-i", source, "-an", "-c", "copy", made], check=True)
+    stream = bytearray(path.read_bytes())
+    # Each second begins with parameters.
+    seconds = [found.start() for found in re.finditer(b"\0\0\0\1\x67", stream)]
+    assert len(seconds) == 8, f"{len(seconds)} keyframes"
+    chance, (first, last) = random.Random(1), (seconds[at] for at in BROKEN_S)
+    for _ in range(int((last - first) * 8 * share)):
+        stream[chance.randrange(first, last)] ^= 1 << chance.randrange(8)
+    path.write_bytes(stream)
+    return whole, path
+
+
+def breaks(folder, share):
+    """A publisher's broken pictures cost its neighbour's viewer nothing, and its own viewer no more than it takes to begin anew."""
+    whole, path = broken(folder, share)
+    with Server(folder, CONFIG) as server, ExitStack() as stack:
+        neighbour = stack.enter_context(publish(folder, clip("h264-aac"), server.rtmp_url("live/near"), FFMPEG9, loop=1))
+        server.wait_live("live/near")
+        near, bad = (stack.enter_context(play(folder, name, server.rtmp_url(f"live/{name}"), FFMPEG9)) for name in ("near", "bad"))
+        wait_for("the viewers' sessions", lambda: len(server.sessions()) == 3, 10)
+        raw = ["-re", "-f", "h264", "-framerate", "30", "-i", path, "-c", "copy", "-f", "whip", server.whip_url("live/bad")]
+        publisher = stack.enter_context(Run(folder, "breaker", raw, FFMPEG9))
+        for program in (publisher, bad, neighbour, near):
+            status = program.wait(WHOLE_S)
+            assert status == 0, f"{program.name} failed"
+        sent = [frame.md5 for frame in frames_of(clip("h264-aac"), FFMPEG9)["video"]] * 2
+        came = [frame.md5 for frame in near.frames()["video"]]
+        assert came == sent, f"of the neighbour's {len(sent)} pictures {len(came)} came"
+        return recovers(frames_of(whole, FFMPEG9)["video"], bad.frames()["video"])
+
+
+def recovers(sent, got):
+    """Fails unless all pictures came unchanged from soon after the broken ones on. Returns the figures."""
+    places = {frame.md5: number for number, frame in enumerate(sent)}
+    known = [places[frame.md5] for frame in got if frame.md5 in places]
+    clean = BROKEN_S[1] * 30
+    first = min((place for place in known if place >= clean), default=len(sent))
+    late = (first - clean) / 30
+    assert late <= RECOVERS_S, f"the first whole picture came {late:.2f} s after the last broken one"
+    rest = [place for place in known if place >= clean]
+    assert rest == list(range(first, len(sent))), f"of {len(sent) - first} pictures from then on {len(rest)} came"
+    changed = len(got) - len(known)
+    return f"the neighbour's viewer has every picture; {len(got)} of {len(sent)} came, {changed} of them changed, all whole {late:.2f} s after the input is"
+
+
+for words, share in FLIPS.items():
+    cell(f"WebRTC: {words} bits of a publisher's pictures are flipped")(lambda folder, share=share: breaks(folder, share))
