@@ -31,6 +31,17 @@ export const launchFirefox = () => puppeteer.launch({
   },
 });
 
+/** An init script: keeps the page's connections in `window.kept`, for their statistics. */
+export function keepConnections() {
+  window.kept = [];
+  window.RTCPeerConnection = class extends window.RTCPeerConnection {
+    constructor(...parameters) {
+      super(...parameters);
+      window.kept.push(this);
+    }
+  };
+}
+
 const SCRIPTS = {
   '/rtc-page.js': new URL('rtc-page.js', import.meta.url),
   '/whip.js': new URL('node_modules/whip-whep/whip.js', import.meta.url),

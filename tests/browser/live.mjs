@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -12,7 +13,7 @@ export const SECONDS = Number(process.env.SECONDS_PER_RUN ?? 60);
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function freePort() {
+export async function freePort() {
   const socket = createServer().listen(0, '127.0.0.1');
   await once(socket, 'listening');
   const { port } = socket.address();
@@ -57,6 +58,24 @@ export async function withServer(use, { media = '127.0.0.1', environment = {} } 
     return await use({ ...urls, transcodes });
   } finally {
     await stop(server);
+  }
+}
+
+/** Our relay between UDP ports, with what it counted at the end. It listens on `port`; on any for 0. */
+export async function withRelay(target, conditions, use, port = 0) {
+  const relay = spawn(`${ROOT}/target/debug/relay`, ['--listen', `127.0.0.1:${port}`, '--target', `127.0.0.1:${target}`, ...conditions], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const lines = createInterface({ input: relay.stdout })[Symbol.asyncIterator]();
+  const { value: first } = await lines.next();
+  try {
+    const figures = await use(Number(first.split(':').at(-1)));
+    relay.stdin.end();
+    const { up, down } = JSON.parse((await lines.next()).value);
+    return `${figures}; the network lost ${up.lost} of ${up.datagrams} up, ${down.lost} of ${down.datagrams} down`;
+  } finally {
+    relay.stdin.end();
+    if (relay.exitCode === null) await once(relay, 'exit');
   }
 }
 

@@ -3,12 +3,14 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 
-import { launchChromium } from './browsers.mjs';
-import { until, withPublisher, withServer } from './live.mjs';
+import { keepConnections, launchChromium } from './browsers.mjs';
+import { freePort, sleep, until, withPublisher, withRelay, withServer } from './live.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SHOTS = process.env.SHOTS;
 const DESKTOP = { width: 1360, height: 860 };
+/** How long it is watched over a bad network, and before that, in milliseconds. */
+const HELD_MS = 8000;
 const PHONE = { width: 390, height: 844 };
 
 async function withChromium(use) {
@@ -17,6 +19,7 @@ async function withChromium(use) {
     return await use(async (url, { viewport = DESKTOP, colorScheme = 'light' } = {}) => {
       // The pages forbid foreign scripts, and axe is one.
       const context = await browser.newContext({ viewport, colorScheme, bypassCSP: true, permissions: ['camera', 'microphone', 'clipboard-write'] });
+      await context.addInitScript(keepConnections);
       const page = await context.newPage();
       page.complaints = [];
       page.on('pageerror', (error) => page.complaints.push(String(error)));
@@ -134,6 +137,35 @@ async function fallsBack(server, expected) {
   })), server);
 }
 
+/** Far away and over a network that loses packets, the watch page holds the picture for as long as a repeat takes. */
+async function holdsForRepeats() {
+  const port = await freePort();
+  const environment = { CRUVZ__ENGINE__WEBRTC__PUBLIC_ADDRESSES: `["127.0.0.1:${port}"]`, CRUVZ__ENGINE__WEBRTC__TCP: 'false' };
+  const far = ['--delay-ms', '50', '--jitter-ms', '20', '--loss', '0.05'];
+  return withServer(({ origin, rtmp, webrtc }) => withRelay(webrtc, far, () => withChromium((open) => withPublisher(`${rtmp}/live/bars`, '30', async () => {
+    await until('the stream plays', 20_000, async () => (await fetch(`${origin}/api/v1/streams/live/bars`)).ok);
+    const page = await open(`${origin}/watch/live/bars`);
+    await says(page, 'protocol', /^WebRTC$/);
+    const look = () => page.evaluate(async () => {
+      const connection = window.kept.at(-1);
+      const reports = [...(await connection.getStats()).values()];
+      return { held: connection.getReceivers().map((receiver) => receiver.jitterBufferTarget), ...reports.find(({ type, kind }) => type === 'inbound-rtp' && kind === 'video') };
+    });
+    await until('it holds picture and sound', 20_000, async () => (await look()).held.every((ms) => ms > 100));
+    await sleep(HELD_MS);
+    const before = await look();
+    await sleep(HELD_MS);
+    const after = await look();
+    const freezes = after.freezeCount - before.freezeCount;
+    const pictures = after.framesDecoded - before.framesDecoded;
+    const figures = `holds ${after.held.map(Math.round).join(' and ')} ms, ${freezes} freezes in ${HELD_MS / 1000} s, ${pictures} pictures, ${after.nackCount - before.nackCount} NACKs`;
+    clean(page);
+    // A busy machine freezes pictures by itself.
+    if (pictures < (HELD_MS / 1000) * 20 || (process.env.STRICT === '1' && freezes > 2)) throw new Error(figures);
+    return figures;
+  })), port), { environment });
+}
+
 async function accessible() {
   return withServer(({ origin, rtmp }) => withChromium((open) => withPublisher(`${rtmp}/live/bars`, '30', async () => {
     const found = [];
@@ -170,5 +202,6 @@ export const pages = [
   { name: 'A wrong key is said, and the right one works', run: wrongKey },
   { name: 'Without WebRTC the watch page plays LL-HLS', run: () => fallsBack({ media: '' }, null) },
   { name: 'With an unreachable WebRTC port the watch page plays LL-HLS', run: () => fallsBack(UNREACHABLE, /LL-HLS.*WebRTC does not work/) },
+  { name: 'Far away, over a network that loses 5 %, the watch page holds the picture for repeats', run: holdsForRepeats },
   { name: 'axe finds no fault with the pages', run: accessible },
 ];

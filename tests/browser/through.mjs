@@ -1,24 +1,13 @@
 // Goes live and watches with our own pages in Chromium, from wherever it runs, and prints as one JSON object what they said and
 // which way media took. tests/interop runs it inside networks of its own making.
 // usage: node through.mjs ORIGIN KEY
-import { launchChromium } from './browsers.mjs';
+import { keepConnections, launchChromium } from './browsers.mjs';
 import { sleep } from './live.mjs';
 
 const [origin, key] = process.argv.slice(2);
 /** Longer than our pages try. */
 const DEADLINE_MS = 25_000;
 const WATCHED_MS = 3000;
-
-/** Keeps the page's connections, for their statistics. */
-function keepConnections() {
-  window.kept = [];
-  window.RTCPeerConnection = class extends window.RTCPeerConnection {
-    constructor(...parameters) {
-      super(...parameters);
-      window.kept.push(this);
-    }
-  };
-}
 
 /** The way of the newest connection: `udp` or `tcp` to the server's address, `relay` in between; null without one. */
 async function way() {

@@ -6,6 +6,11 @@ const START_MS = 6000;
 /** A connection over which nothing comes for so long, in milliseconds, has failed, unless its publisher is away. */
 const SILENCE_MS = 4000;
 const LOOK_MS = 500;
+/** How long the picture is held for repeats after the last that was needed, in milliseconds. */
+const LOSSY_MS = 20_000;
+/** What a repeat takes beside the round trip, and what is held at most, in milliseconds. */
+const REPEAT_MS = 40;
+const MAX_HOLD_MS = 1000;
 /** From 1900, where NTP and Chromium count from, to 1970, from where Firefox does, in milliseconds. */
 const NTP_TO_UNIX_MS = 2_208_988_800_000;
 
@@ -18,6 +23,7 @@ export class WhepPlayer {
   #looking = 0;
   #deadline = 0;
   #seen = { packets: 0, at: 0, decoded: 0, dropped: 0 };
+  #loss = { asked: 0, at: -Infinity, holdMs: null };
   #stopped = false;
 
   /**
@@ -61,8 +67,9 @@ export class WhepPlayer {
 
   /** Whether something came lately, and what the statistics say. */
   async #look() {
-    const { audio, video } = await statistics(this.#connection, 'inbound-rtp');
+    const { audio, video, pair } = await statistics(this.#connection, 'inbound-rtp');
     const seen = this.#seen;
+    this.#hold(video, pair);
     const packets = (audio?.packetsReceived ?? 0) + (video?.packetsReceived ?? 0);
     if (packets > seen.packets) Object.assign(seen, { packets, at: performance.now() });
     if (this.video.readyState > 2) clearTimeout(this.#deadline);
@@ -72,6 +79,21 @@ export class WhepPlayer {
     seen.date = clock > 1.5 * NTP_TO_UNIX_MS ? clock - NTP_TO_UNIX_MS : clock;
     const { jitterBufferDelay, jitterBufferEmittedCount } = video ?? audio ?? {};
     if (jitterBufferEmittedCount) seen.buffer = jitterBufferDelay / jitterBufferEmittedCount;
+  }
+
+  /**
+   * What was lost comes again a round trip later. A browser that only receives does not know how long that is: it would show nothing
+   * meanwhile. So while packets are asked for again, picture and sound are held for as long.
+   */
+  #hold(video, pair) {
+    const loss = this.#loss;
+    const asked = video?.nackCount ?? 0;
+    if (asked > loss.asked) Object.assign(loss, { asked, at: performance.now() });
+    if (performance.now() - loss.at > LOSSY_MS) loss.holdMs = null;
+    else if (pair?.currentRoundTripTime) loss.holdMs = Math.max(loss.holdMs, Math.min(MAX_HOLD_MS, 1200 * pair.currentRoundTripTime + REPEAT_MS));
+    for (const receiver of this.#connection.getReceivers()) {
+      if ('jitterBufferTarget' in receiver && receiver.jitterBufferTarget !== loss.holdMs) receiver.jitterBufferTarget = loss.holdMs;
+    }
   }
 
   /** The same as of the other player. `waiting`: the publisher is away, and silence is no failure. */
