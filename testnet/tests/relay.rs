@@ -72,6 +72,23 @@ fn clients_are_kept_apart_in_both_directions() {
 }
 
 #[test]
+fn of_some_datagrams_one_bit_arrives_wrong() {
+    let bench = start(&["--flip", "0.5"]);
+    let client = socket();
+    let (said, mut scratch, mut damaged) = ([0; 100], [0; 128], 0);
+    for _ in 0..100 {
+        client.send_to(&said, bench.address).unwrap();
+        let (length, _) = bench.server.recv_from(&mut scratch).unwrap();
+        let wrong: u32 = scratch[..length].iter().map(|byte| byte.count_ones()).sum();
+        assert!(length == 100 && wrong <= 1, "{wrong} bits of {length} bytes");
+        damaged += wrong;
+    }
+    assert!((30..70).contains(&damaged), "{damaged} of 100");
+    let report = bench.finish();
+    assert!(report.contains(&format!("\"flipped\":{damaged}")), "{report}");
+}
+
+#[test]
 fn what_a_sender_repeats_is_counted_before_any_loss() {
     let bench = start(&["--loss", "0.9"]);
     let client = socket();

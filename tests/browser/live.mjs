@@ -72,7 +72,7 @@ export async function withRelay(target, conditions, use, port = 0) {
     const figures = await use(Number(first.split(':').at(-1)));
     relay.stdin.end();
     const { up, down } = JSON.parse((await lines.next()).value);
-    return `${figures}; the network lost ${up.lost} of ${up.datagrams} up, ${down.lost} of ${down.datagrams} down`;
+    return `${figures}; the network lost or damaged ${up.lost + up.flipped} of ${up.datagrams} up, ${down.lost + down.flipped} of ${down.datagrams} down`;
   } finally {
     relay.stdin.end();
     if (relay.exitCode === null) await once(relay, 'exit');

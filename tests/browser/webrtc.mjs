@@ -288,6 +288,7 @@ export const webrtc = [
   { name: 'A player loses 2 %', run: () => lossy(['--loss', '0.02'], ['player']) },
   { name: 'A publisher loses 5 %', run: () => lossy(['--loss', '0.05'], ['publisher'], 1) },
   { name: 'A player loses 5 %', run: () => lossy(['--loss', '0.05'], ['player'], 1) },
+  { name: 'Bits of 2 % of what both send and get are flipped', run: () => lossy(['--flip', '0.02'], ['publisher', 'player'], 1) },
   { name: 'Both have 50 ms of delay', run: () => lossy(['--delay-ms', '50'], ['publisher', 'player']) },
   { name: 'Both have 20 ms of jitter', run: () => lossy(['--delay-ms', '25', '--jitter-ms', '20'], ['publisher', 'player']) },
   // A player that does not hold the picture for repeats, as our watch page does (pages.mjs), freezes at each: that is told, not judged.

@@ -8,7 +8,8 @@
 //! are data packets whose number had been sent before: `repeated / unique` is what a sender spends on retransmission.
 //!
 //! Options, besides those above: `--jitter-ms`, `--burst-every-ms` with `--burst-ms` (all is lost for that long, at
-//! intervals of that mean), `--reorder` (a share) with `--reorder-ms`, `--duplicate`, `--rate-bps`, `--queue-ms`.
+//! intervals of that mean), `--reorder` (a share) with `--reorder-ms`, `--duplicate`, `--rate-bps`, `--queue-ms`,
+//! `--flip` (the share of datagrams of which one bit arrives wrong).
 
 use std::{
     collections::HashMap,
@@ -39,7 +40,7 @@ const SOCKET_BUFFER: usize = 4 << 20;
 /// Nothing longer fits into a datagram.
 const MAX_DATAGRAM: usize = 65_536;
 const USAGE: &str = "relay --listen ADDR --target ADDR [--seed N] [--delay-ms N] [--jitter-ms N] [--loss SHARE] \
-    [--burst-every-ms N --burst-ms N] [--reorder SHARE --reorder-ms N] [--duplicate SHARE] [--rate-bps N --queue-ms N]";
+    [--burst-every-ms N --burst-ms N] [--reorder SHARE --reorder-ms N] [--duplicate SHARE] [--rate-bps N --queue-ms N] [--flip SHARE]";
 
 fn main() {
     if let Err(error) = run() {
@@ -53,9 +54,9 @@ fn run() -> Result<(), String> {
     let listen: SocketAddr = options.take("listen")?.ok_or("--listen is missing")?;
     let target: SocketAddr = options.take("target")?.ok_or("--target is missing")?;
     let seed = options.take("seed")?.unwrap_or(1);
-    let conditions = options.conditions()?;
+    let (conditions, flip) = (options.conditions()?, options.share("flip")?);
     options.finish()?;
-    let relay = Relay::new(listen, target, &conditions, seed);
+    let relay = Relay::new(listen, target, Quality { conditions, flip }, seed);
     let mut relay = relay.map_err(|error| format!("{listen}: {error}"))?;
     println!("listening on {}", relay.socket.local_addr().map_err(|error| error.to_string())?);
     relay.carry().map_err(|error| error.to_string())?;
@@ -159,7 +160,7 @@ struct Relay {
 }
 
 impl Relay {
-    fn new(listen: SocketAddr, target: SocketAddr, conditions: &Conditions, seed: u64) -> io::Result<Self> {
+    fn new(listen: SocketAddr, target: SocketAddr, quality: Quality, seed: u64) -> io::Result<Self> {
         let (tell, events) = mpsc::sync_channel(UNREAD);
         let socket = bind(listen)?;
         let (reader, tell_datagram) = (socket.try_clone()?, tell.clone());
@@ -175,7 +176,7 @@ impl Relay {
             let _ = tell_end.send(Event::End);
         });
         let mut seeds = Random::new(seed);
-        let (up, down) = (Way::new(conditions, &mut seeds), Way::new(conditions, &mut seeds));
+        let (up, down) = (Way::new(&quality, &mut seeds), Way::new(&quality, &mut seeds));
         Ok(Self { began: now(), target, socket, clients: HashMap::new(), up, down, events, tell })
     }
 
@@ -198,7 +199,7 @@ impl Relay {
         }
     }
 
-    fn accept(&mut self, address: SocketAddr, up: bool, bytes: Vec<u8>) -> io::Result<()> {
+    fn accept(&mut self, address: SocketAddr, up: bool, mut bytes: Vec<u8>) -> io::Result<()> {
         match self.clients.get_mut(&address) {
             Some(client) if up => client.last = now(),
             Some(_) => {}
@@ -209,6 +210,7 @@ impl Relay {
         let now = self.began.elapsed();
         let way = if up { &mut self.up } else { &mut self.down };
         way.srt.count(address, &bytes);
+        way.damage(&mut bytes);
         way.wire.send(now, bytes.len(), (address, bytes));
         Ok(())
     }
@@ -265,18 +267,41 @@ fn read(socket: &UdpSocket, gone: &AtomicBool, mut hand_on: impl FnMut(SocketAdd
     }
 }
 
+/// How bad the network is.
+struct Quality {
+    conditions: Conditions,
+    /// The share of datagrams that are damaged.
+    flip: f64,
+}
+
 /// One direction and what went that way.
 struct Way {
     wire: Wire<(SocketAddr, Vec<u8>)>,
     srt: SrtCount,
+    flip: f64,
+    flips: Random,
+    /// Datagrams of which a bit was flipped.
+    flipped: u64,
     /// Datagrams that the kernel did not take.
     refused: u64,
 }
 
 impl Way {
-    fn new(conditions: &Conditions, seeds: &mut Random) -> Self {
-        let wire = Wire::new(Network::new(conditions.clone(), seeds.next_u64()));
-        Self { wire, srt: SrtCount::default(), refused: 0 }
+    fn new(quality: &Quality, seeds: &mut Random) -> Self {
+        let seed = seeds.next_u64();
+        let wire = Wire::new(Network::new(quality.conditions.clone(), seed));
+        let (flip, flips) = (quality.flip, Random::new(seed.rotate_left(32)));
+        Self { wire, srt: SrtCount::default(), flip, flips, flipped: 0, refused: 0 }
+    }
+
+    /// Flips a bit of some datagrams.
+    fn damage(&mut self, datagram: &mut [u8]) {
+        if datagram.is_empty() || !self.flips.chance(self.flip) {
+            return;
+        }
+        let bit = self.flips.next_u64() % (8 * datagram.len() as u64);
+        datagram[(bit / 8) as usize] ^= 1 << (bit % 8);
+        self.flipped += 1;
     }
 
     fn report(&self) -> String {
@@ -289,6 +314,7 @@ impl Way {
             ("reordered", tally.reordered),
             ("duplicated", tally.duplicated),
             ("refused", self.refused),
+            ("flipped", self.flipped),
             ("data", srt.data),
             ("unique", srt.data - srt.repeated),
             ("repeated", srt.repeated),
