@@ -127,6 +127,10 @@ async fn no_datagram_from_anywhere_to_anybody_hurts_others() {
     println!("{said} datagrams, each from three addresses");
     drop(answers(&stranger));
     bystanders.judge().await;
+    let counted = |reason| refusals(&bystanders.server, Protocol::Srt, reason);
+    let (strays, malformed) = (counted("stray_datagram"), counted("malformed_packet"));
+    println!("{strays} strays, {malformed} malformed");
+    assert!(strays > 1_000 && malformed > 10, "{strays} strays and {malformed} malformed packets are counted");
     let newcomer = Peer::connect(addr, "read:live/copy").await;
     assert!(newcomer.is_ok(), "a new caller is let in");
 }
@@ -266,6 +270,9 @@ async fn only_the_cookie_of_its_own_address_opens_the_door() {
     .await
     .unwrap();
     until(|| bystanders.server.sessions().len() == 3).await;
+    // Every guess is counted, but for those that the sockets lost, and all of them but the owner's were wrong.
+    let wrong = refusals(&bystanders.server, Protocol::Srt, "wrong_cookie");
+    assert!((1_000..=2_004).contains(&wrong), "{wrong} of 2,004");
     bystanders.judge().await;
 }
 
@@ -364,6 +371,7 @@ async fn who_knows_an_id_but_has_not_the_address_and_the_other_way_round_is_not_
     say_all(viewer.id(), Some(publisher)).await;
     bystanders.judge().await;
     assert_eq!(answers(&stranger), Vec::<Vec<u8>>::new(), "a stranger is told nothing");
+    assert!(refusals(&bystanders.server, Protocol::Srt, "stray_datagram") > 50, "it is counted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

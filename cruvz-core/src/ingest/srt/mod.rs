@@ -21,7 +21,7 @@ use self::request::{Admitted, Decided, Door};
 use super::lobby::Lobby;
 use crate::{
     Error, Protocol,
-    protocol::srt::{Answer, ControlPacket, Listener, Packet, Random, Request, SocketId},
+    protocol::srt::{Answer, ControlPacket, Ignored, Listener, Packet, Random, Request, SocketId},
     runtime::{
         context::Context,
         port::Port,
@@ -206,16 +206,25 @@ impl Shard {
             Some(SocketId::LISTENER) => self.shake_hands(now, datagram, bytes()),
             Some(id) => match self.guests.get_mut(&id) {
                 // Whoever guesses a socket id is not believed unless it also has the address.
-                Some(guest) if guest.caller.remote == datagram.from => guest.link.take(now, bytes()),
-                _ => {}
+                Some(guest) if guest.caller.remote == datagram.from => {
+                    if !guest.link.take(now, bytes()) {
+                        self.count("malformed_packet");
+                    }
+                }
+                _ => self.count("stray_datagram"),
             },
-            None => {}
+            None => self.count("stray_datagram"),
         }
+    }
+
+    /// Counts a datagram that is answered by nothing; there may be too many to tell of each.
+    fn count(&self, reason: &'static str) {
+        self.port.context.totals.rejected(Protocol::Srt, reason);
     }
 
     fn shake_hands(&mut self, now: Duration, datagram: &Datagram<'_>, bytes: Bytes) {
         let route = Route { to: datagram.from, from: datagram.at };
-        let Ok(Packet::Control(packet)) = Packet::parse(bytes) else { return };
+        let Ok(Packet::Control(packet)) = Packet::parse(bytes) else { return self.count("stray_datagram") };
         match self.listener.receive(now, datagram.from, &packet) {
             Answer::Reply(reply) => self.port.send(route, &reply),
             Answer::Request(request) => self.ask(now, route, *request),
@@ -223,7 +232,8 @@ impl Shard {
                 refused(&self.port.context, route.to, "handshake", reason.to_string());
                 self.port.send(route, &reply);
             }
-            _ => {}
+            Answer::Ignored(Ignored::Cookie) => self.count("wrong_cookie"),
+            Answer::Ignored(_) => self.count("stray_datagram"),
         }
     }
 

@@ -72,7 +72,9 @@ impl Agreed {
         let gather = port.context.srt.gather;
         let config = port.context.srt.connection(&media, max_bps);
         let mut link = Link::new(clock.now(), config, route, established, media);
-        early.into_iter().for_each(|datagram| link.take(clock.now(), datagram));
+        for datagram in early {
+            link.take(clock.now(), datagram);
+        }
         let (mut next_care, mut next_flush) = (Duration::ZERO, Duration::ZERO);
         loop {
             let now = clock.now();
@@ -102,8 +104,12 @@ impl Agreed {
                 match (&reply, Packet::destination(datagram.bytes)) {
                     _ if datagram.from != route.to => {}
                     (Some(reply), Some(SocketId::LISTENER)) => port.send(route, reply),
-                    (_, Some(to)) if to == id => link.take(now, Bytes::copy_from_slice(datagram.bytes)),
-                    _ => {}
+                    (_, Some(to)) if to == id => {
+                        if !link.take(now, Bytes::copy_from_slice(datagram.bytes)) {
+                            port.context.totals.rejected(Protocol::Srt, "malformed_packet");
+                        }
+                    }
+                    _ => port.context.totals.rejected(Protocol::Srt, "stray_datagram"),
                 }
             }
         }

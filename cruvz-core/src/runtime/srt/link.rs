@@ -87,15 +87,13 @@ impl Link {
         self.lacks
     }
 
-    /// Takes a datagram of its peer.
-    pub(crate) fn take(&mut self, now: Duration, datagram: Bytes) {
-        // What is no packet counts for nothing, as if it had been lost.
-        if let Ok(packet) = Packet::parse(datagram) {
-            self.lacks |=
-                matches!(&packet, Packet::Control(control) if matches!(control.body, Control::Nak(_)));
-            self.connection.receive(now, packet);
-            self.touched = true;
-        }
+    /// Takes a datagram of its peer. What is no packet changes nothing, as if it had been lost, and is said to be none.
+    pub(crate) fn take(&mut self, now: Duration, datagram: Bytes) -> bool {
+        let Ok(packet) = Packet::parse(datagram) else { return false };
+        self.lacks |= matches!(&packet, Packet::Control(control) if matches!(control.body, Control::Nak(_)));
+        self.connection.receive(now, packet);
+        self.touched = true;
+        true
     }
 
     /// Its turn: what came goes on, what is due is sent.
