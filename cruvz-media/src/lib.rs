@@ -9,7 +9,9 @@ pub mod codec;
 pub mod container;
 pub mod frame;
 pub mod hls;
+pub mod record;
 pub mod rtp;
+pub mod segment;
 pub mod time;
 pub mod track;
 #[cfg(feature = "transcode")]

@@ -22,6 +22,7 @@ mod request;
 mod respond;
 mod segment;
 mod selection;
+mod tail;
 mod variant;
 mod wall_clock;
 mod window;
@@ -30,7 +31,8 @@ pub use config::{Config, ConfigError};
 pub use packager::{Counters, Packager};
 pub use request::{Reply, Request, Response, Sibling, Wait};
 pub use selection::{Reason, Unsupported};
+pub use tail::{Cursor, LivePart, Tail};
 pub use variant::{Variant, multivariant};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

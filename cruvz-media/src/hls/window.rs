@@ -38,6 +38,11 @@ impl Window {
         self.complete.range(self.unlisted..)
     }
 
+    /// Every complete segment that is still there.
+    pub(super) fn complete_segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.complete.iter()
+    }
+
     pub(super) fn listed_len(&self) -> usize {
         self.complete.len() - self.unlisted
     }

@@ -24,20 +24,20 @@ impl fmt::Debug for FourCc {
 
 /// What stands before a box's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) name: FourCc,
+pub(crate) struct Header {
+    pub(crate) name: FourCc,
     /// Bytes of the header itself: 8 or 16.
-    pub(super) header_bytes: u64,
+    pub(crate) header_bytes: u64,
     /// Bytes of the body.
-    pub(super) body_bytes: u64,
+    pub(crate) body_bytes: u64,
 }
 
 /// The longest a header can be.
-pub(super) const MAX_HEADER_BYTES: usize = 16;
+pub(crate) const MAX_HEADER_BYTES: usize = 16;
 
 impl Header {
     /// The header at the front of `data`, of a box that may not reach beyond `available` bytes from its start.
-    pub(super) fn parse(mut data: &[u8], available: u64) -> Result<Self, Error> {
+    pub(crate) fn parse(mut data: &[u8], available: u64) -> Result<Self, Error> {
         let size = data.try_get_u32()?;
         let mut name = FourCc([0; 4]);
         data.try_copy_to_slice(&mut name.0)?;
@@ -54,7 +54,7 @@ impl Header {
 }
 
 /// The boxes that lie one after another in `data`. Fewer than 8 bytes at the end are padding.
-pub(super) fn children(mut data: Bytes) -> impl Iterator<Item = Result<(FourCc, Bytes), Error>> {
+pub(crate) fn children(mut data: Bytes) -> impl Iterator<Item = Result<(FourCc, Bytes), Error>> {
     std::iter::from_fn(move || {
         if data.len() < 8 {
             return None;
@@ -71,7 +71,7 @@ pub(super) fn children(mut data: Bytes) -> impl Iterator<Item = Result<(FourCc, 
 }
 
 /// The first box called `name` in `data`.
-pub(super) fn find(data: &Bytes, name: &[u8; 4]) -> Result<Option<Bytes>, Error> {
+pub(crate) fn find(data: &Bytes, name: &[u8; 4]) -> Result<Option<Bytes>, Error> {
     for child in children(data.clone()) {
         let (found, body) = child?;
         if found.0 == *name {
@@ -82,12 +82,12 @@ pub(super) fn find(data: &Bytes, name: &[u8; 4]) -> Result<Option<Bytes>, Error>
 }
 
 /// [`find`], where the box must be there; `what` names it in the error.
-pub(super) fn require(data: &Bytes, name: &[u8; 4], what: &'static str) -> Result<Bytes, Error> {
+pub(crate) fn require(data: &Bytes, name: &[u8; 4], what: &'static str) -> Result<Bytes, Error> {
     find(data, name)?.ok_or(Error::Missing(what))
 }
 
 /// Cuts the first `count` bytes off `data`.
-pub(super) fn take(data: &mut Bytes, count: u64) -> Result<Bytes, Error> {
+pub(crate) fn take(data: &mut Bytes, count: u64) -> Result<Bytes, Error> {
     match usize::try_from(count) {
         Ok(count) if count <= data.len() => Ok(data.split_to(count)),
         _ => Err(Error::Truncated { requested: count, available: data.len() as u64 }),
@@ -95,13 +95,13 @@ pub(super) fn take(data: &mut Bytes, count: u64) -> Result<Bytes, Error> {
 }
 
 /// The version and flags that open a full box (§4.2).
-pub(super) fn version_and_flags(data: &mut Bytes) -> Result<(u8, u32), Error> {
+pub(crate) fn version_and_flags(data: &mut Bytes) -> Result<(u8, u32), Error> {
     let word = data.try_get_u32()?;
     Ok(((word >> 24) as u8, word & 0x00ff_ffff))
 }
 
 /// A field of 32 bits in version 0 of a box, of 64 in version 1.
-pub(super) fn sized(data: &mut Bytes, version: u8) -> Result<u64, Error> {
+pub(crate) fn sized(data: &mut Bytes, version: u8) -> Result<u64, Error> {
     Ok(if version == 0 { data.try_get_u32()?.into() } else { data.try_get_u64()? })
 }
 

@@ -9,13 +9,13 @@
 //! [`Limits`], and a table that lies ends its track early or is an [`Error`]. What is not read: encrypted tracks,
 //! several sample descriptions in one track, references to other files, and edits other than a shifted start.
 
-mod boxes;
+pub(crate) mod boxes;
 mod fragment;
 pub mod movie;
 mod reader;
 mod sample_entry;
 mod table;
-mod track;
+pub(crate) mod track;
 
 use bytes::TryGetError;
 

@@ -141,7 +141,7 @@ pub(super) fn sample_entry(trak: &Bytes) -> Result<(FourCc, Bytes), Error> {
 }
 
 /// The track's number, from its header (tkhd, ISO/IEC 14496-12 §8.3.2).
-fn number(trak: &Bytes) -> Result<u32, Error> {
+pub(crate) fn number(trak: &Bytes) -> Result<u32, Error> {
     let mut tkhd = boxes::require(trak, b"tkhd", "track header (tkhd)")?;
     let (version, _) = boxes::version_and_flags(&mut tkhd)?;
     boxes::take(&mut tkhd, if version == 0 { 8 } else { 16 })?; // created, modified
@@ -149,7 +149,7 @@ fn number(trak: &Bytes) -> Result<u32, Error> {
 }
 
 /// What kind of track it says to be (hdlr, §8.4.3).
-fn handler(mdia: &Bytes) -> Result<[u8; 4], Error> {
+pub(crate) fn handler(mdia: &Bytes) -> Result<[u8; 4], Error> {
     let mut hdlr = boxes::require(mdia, b"hdlr", "handler (hdlr)")?;
     boxes::take(&mut hdlr, 8)?;
     let mut handler = [0; 4];
@@ -158,7 +158,7 @@ fn handler(mdia: &Bytes) -> Result<[u8; 4], Error> {
 }
 
 /// Ticks per second (mdhd, §8.4.2).
-fn timescale(mdia: &Bytes) -> Result<Timescale, Error> {
+pub(crate) fn timescale(mdia: &Bytes) -> Result<Timescale, Error> {
     let mut mdhd = boxes::require(mdia, b"mdhd", "media header (mdhd)")?;
     let (version, _) = boxes::version_and_flags(&mut mdhd)?;
     boxes::take(&mut mdhd, if version == 0 { 8 } else { 16 })?;

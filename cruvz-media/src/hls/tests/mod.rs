@@ -4,4 +4,4 @@ mod breaks;
 mod playlists;
 mod requests;
 mod rules;
-mod source;
+pub(crate) mod source;

@@ -9,27 +9,27 @@ use crate::{
 };
 
 /// 2026-01-01T00:00:00Z, when every stream of the tests begins.
-pub(super) const START_UNIX_US: i64 = 1_767_225_600_000_000;
+pub(crate) const START_UNIX_US: i64 = 1_767_225_600_000_000;
 
 /// A stream with constant frame rates.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// Frames per second, as a fraction, and frames per GOP.
-    pub(super) video: Option<(u32, u32, u32)>,
+    pub(crate) video: Option<(u32, u32, u32)>,
     /// Sample rate of AAC.
-    pub(super) audio: Option<u32>,
+    pub(crate) audio: Option<u32>,
     /// How many frames pictures are shown after they are decoded.
-    pub(super) delay: u32,
+    pub(crate) delay: u32,
     /// Whether times are rounded to milliseconds, as in RTMP.
-    pub(super) millis: bool,
+    pub(crate) millis: bool,
     /// How much later audio arrives than video of the same time; negative: earlier.
-    pub(super) audio_lag_ms: i64,
+    pub(crate) audio_lag_ms: i64,
     /// The time of the first frame.
-    pub(super) start_ms: i64,
+    pub(crate) start_ms: i64,
 }
 
 impl Source {
-    pub(super) const AV: Self = Self {
+    pub(crate) const AV: Self = Self {
         video: Some((30, 1, 60)),
         audio: Some(48_000),
         delay: 0,
@@ -38,7 +38,7 @@ impl Source {
         start_ms: 0,
     };
 
-    pub(super) fn tracks(&self) -> Tracks {
+    pub(crate) fn tracks(&self) -> Tracks {
         let mut tracks = Vec::new();
         if self.video.is_some() {
             tracks.push(video_track(Codec::H264, self.timescale(90_000)));
@@ -54,7 +54,7 @@ impl Source {
     }
 
     /// The frames of the first `ms` of the stream with their arrival times, in order of arrival.
-    pub(super) fn frames(&self, ms: i64) -> Vec<(Frame, i64)> {
+    pub(crate) fn frames(&self, ms: i64) -> Vec<(Frame, i64)> {
         let mut frames = Vec::new();
         if let Some((num, den, gop)) = self.video {
             let scale = self.timescale(90_000);
@@ -104,7 +104,7 @@ fn payload(kind: u8, n: i64, len: usize) -> Bytes {
     payload.into()
 }
 
-pub(super) fn video_track(codec: Codec, timescale: Timescale) -> Track {
+pub(crate) fn video_track(codec: Codec, timescale: Timescale) -> Track {
     let format = Format::Video(VideoFormat { width: 1280, height: 720, ..VideoFormat::default() });
     // An avcC's fixed fields, with no parameter set.
     let config = Bytes::from_static(&[1, 0x64, 0, 0x1F, 0xFF, 0xE0, 0]);
@@ -112,7 +112,7 @@ pub(super) fn video_track(codec: Codec, timescale: Timescale) -> Track {
     Track { id: TrackId::VIDEO, timescale, params }
 }
 
-pub(super) fn audio_track(hz: u32, timescale: Timescale) -> Track {
+pub(crate) fn audio_track(hz: u32, timescale: Timescale) -> Track {
     let format =
         Format::Audio(AudioFormat { sample_rate_hz: hz, channels: 2, samples_per_frame: Some(1_024) });
     let config = Bytes::from_static(&[0x11, 0x90]);
@@ -120,12 +120,12 @@ pub(super) fn audio_track(hz: u32, timescale: Timescale) -> Track {
     Track { id: TrackId::AUDIO, timescale, params }
 }
 
-pub(super) fn packager(config: Config) -> Packager {
+pub(crate) fn packager(config: Config) -> Packager {
     Packager::new(config).unwrap()
 }
 
 /// Writes the first `ms` of `source`.
-pub(super) fn packaged(config: Config, source: &Source, ms: i64) -> Packager {
+pub(crate) fn packaged(config: Config, source: &Source, ms: i64) -> Packager {
     let mut packager = packager(config);
     let tracks = source.tracks();
     for (frame, arrival) in source.frames(ms) {
@@ -134,13 +134,13 @@ pub(super) fn packaged(config: Config, source: &Source, ms: i64) -> Packager {
     packager
 }
 
-pub(super) fn ask(packager: &Packager, path: &str, query: &str) -> Reply {
+pub(crate) fn ask(packager: &Packager, path: &str, query: &str) -> Reply {
     packager.respond(&Request { path, query, siblings: &[] })
 }
 
 /// The answer to a request that need not wait.
 #[track_caller]
-pub(super) fn answer(packager: &Packager, path: &str, query: &str) -> Response {
+pub(crate) fn answer(packager: &Packager, path: &str, query: &str) -> Response {
     match ask(packager, path, query) {
         Reply::Ready(response) => response,
         Reply::Wait(_) => panic!("{path}?{query} waits"),
@@ -148,7 +148,7 @@ pub(super) fn answer(packager: &Packager, path: &str, query: &str) -> Response {
 }
 
 #[track_caller]
-pub(super) fn waits(packager: &Packager, path: &str, query: &str) -> u64 {
+pub(crate) fn waits(packager: &Packager, path: &str, query: &str) -> u64 {
     match ask(packager, path, query) {
         Reply::Ready(response) => panic!("{path}?{query} is answered with {}", response.status),
         Reply::Wait(wait) => wait.longest.as_secs(),
@@ -157,7 +157,7 @@ pub(super) fn waits(packager: &Packager, path: &str, query: &str) -> u64 {
 
 /// The text of a playlist.
 #[track_caller]
-pub(super) fn text(packager: &Packager, path: &str, query: &str) -> String {
+pub(crate) fn text(packager: &Packager, path: &str, query: &str) -> String {
     let response = answer(packager, path, query);
     assert_eq!(response.status, 200, "{path}?{query}");
     String::from_utf8(response.body.concat()).unwrap()
@@ -165,7 +165,7 @@ pub(super) fn text(packager: &Packager, path: &str, query: &str) -> String {
 
 /// Bytes of media.
 #[track_caller]
-pub(super) fn media(packager: &Packager, path: &str) -> Vec<u8> {
+pub(crate) fn media(packager: &Packager, path: &str) -> Vec<u8> {
     let response = answer(packager, path, "");
     assert_eq!(response.status, 200, "{path}");
     response.body.concat()
@@ -173,15 +173,15 @@ pub(super) fn media(packager: &Packager, path: &str) -> Vec<u8> {
 
 /// What a fragment holds: per run, kind, base decoding time in seconds, and the time it covers.
 #[derive(Debug)]
-pub(super) struct Run {
-    pub(super) kind: TrackKind,
-    pub(super) start_s: f64,
-    pub(super) end_s: f64,
-    pub(super) samples: usize,
+pub(crate) struct Run {
+    pub(crate) kind: TrackKind,
+    pub(crate) start_s: f64,
+    pub(crate) end_s: f64,
+    pub(crate) samples: usize,
 }
 
 /// Reads the fragments of `bytes` with `mp4-atom`; video is in 90 kHz, audio in `audio_hz`.
-pub(super) fn runs(bytes: &[u8], has_video: bool, audio_hz: u32) -> Vec<Run> {
+pub(crate) fn runs(bytes: &[u8], has_video: bool, audio_hz: u32) -> Vec<Run> {
     use mp4_atom::{Any, DecodeMaybe};
     let mut rest = bytes;
     let mut runs = Vec::new();
