@@ -1,10 +1,14 @@
 //! Typed configuration of the engine. Every field has a unit, a default and, where it matters, a bound.
 
+pub(crate) mod record;
 mod webrtc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-pub use self::webrtc::{TurnConfig, WebRtcConfig};
+pub use self::{
+    record::{Durability, RecordConfig},
+    webrtc::{TurnConfig, WebRtcConfig},
+};
 pub use crate::protocol::srt::Passphrase;
 
 /// How an engine behaves. `Default` suits most.
@@ -36,6 +40,8 @@ pub struct EngineConfig {
     pub srt: SrtConfig,
     /// WebRTC.
     pub webrtc: WebRtcConfig,
+    /// Recording.
+    pub record: RecordConfig,
 }
 
 impl Default for EngineConfig {
@@ -52,6 +58,7 @@ impl Default for EngineConfig {
             hls: HlsConfig::default(),
             srt: SrtConfig::default(),
             webrtc: WebRtcConfig::default(),
+            record: RecordConfig::default(),
         }
     }
 }

@@ -17,7 +17,10 @@ use crate::{
     egress::{self, fanout::Fanout, live::Live},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
-    package::hls::Hls,
+    package::{
+        hls::Hls,
+        record::{RecordPolicy, RecordingInfo, Recordings, vod::Vod},
+    },
     protocol::{rtmp, srt, udp},
     runtime::{
         clock::Clock,
@@ -35,6 +38,9 @@ use crate::{
 /// How often draining looks whether the publishers have left.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
+/// How long recordings get to be completed when the engine stops.
+const RECORDING_PATIENCE: Duration = Duration::from_secs(5);
+
 /// A running engine. Clones are handles to the same one; when the last is dropped, the engine stops.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -43,6 +49,7 @@ struct Inner {
     context: Context,
     hls: Hls,
     webrtc: WebRtc,
+    recordings: Recordings,
     stop: Stop,
     listening: Vec<(Protocol, SocketAddr)>,
 }
@@ -246,6 +253,57 @@ impl Engine {
         })
     }
 
+    /// Records a stream, from its newest keyframe on, until it ends or [`Self::stop_recording`]. Waits for its publisher as
+    /// [`Self::subscribe`] does. The publisher may go away and come back within its grace: that is a gap, not an end.
+    ///
+    /// ```
+    /// # use cruvz_core::{Engine, EngineConfig, RecordPolicy};
+    /// # async fn run(mut config: EngineConfig) -> cruvz_core::Result<()> {
+    /// config.record.folder = "recordings".into();
+    /// let engine = Engine::builder().rtmp(":1935").config(config).start().await?;
+    /// let recording = engine.record("live/cam".parse()?, RecordPolicy::default()).await?;
+    /// println!("/vod/{}/index.m3u8", recording.id);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `Unsupported` when no folder is configured; `AlreadyExists` when the stream is being recorded; `NotFound` when nobody published in
+    /// time; `LimitExceeded`.
+    pub async fn record(&self, name: StreamName, policy: RecordPolicy) -> Result<RecordingInfo> {
+        self.0.recordings.record(&name, policy).await
+    }
+
+    /// Every recording, oldest first, those included that go on.
+    pub fn recordings(&self) -> Vec<RecordingInfo> {
+        self.0.recordings.list()
+    }
+
+    /// The recording of that name.
+    pub fn recording(&self, id: &str) -> Option<RecordingInfo> {
+        self.0.recordings.get(id)
+    }
+
+    /// Ends a recording, and waits until it is whole. One that has ended stays as it is.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn stop_recording(&self, id: &str) -> Result<RecordingInfo> {
+        self.0.recordings.stop(id, "stopped").await
+    }
+
+    /// Removes a recording for good; one that goes on is stopped first.
+    ///
+    /// # Errors
+    /// `NotFound`; `Io` when it cannot be removed.
+    pub async fn delete_recording(&self, id: &str) -> Result<()> {
+        self.0.recordings.delete(id).await
+    }
+
+    /// Recordings as HLS, for any HTTP framework to mount.
+    pub fn vod(&self) -> Vod {
+        Vod::new(self.0.context.clone(), self.0.recordings.clone())
+    }
+
     /// FLV over HTTP and WebSocket, and MPEG-TS over HTTP, for any HTTP framework to mount.
     pub fn live(&self) -> Live {
         Live::new(self.0.context.clone())
@@ -298,6 +356,7 @@ impl Engine {
         while context.clock.now() < patience && context.gate.sessions.list().iter().any(connected) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        self.0.recordings.finish(RECORDING_PATIENCE).await;
         self.0.stop.stop();
     }
 
@@ -399,6 +458,8 @@ impl EngineBuilder {
     pub async fn start(self) -> Result<Engine> {
         let (stop, stopped) = Stop::new();
         let context = Context::start(self.config, self.authorizer, remote::trust(&self.trust_pem)?, stopped);
+        let hls = Hls::new(context.clone());
+        let recordings = Recordings::start(&context, &hls).await?;
         let config = Arc::new(egress::rtmp::server_config());
         let acceptor = self.rtmps.as_ref().map(|(_, tls)| tls.acceptor()).transpose()?;
         let plain = self.rtmp.map(|addr| (Protocol::Rtmp, addr, None));
@@ -425,7 +486,7 @@ impl EngineBuilder {
         };
         listening.extend(exchange.as_ref().map(|(_, addr)| (Protocol::WebRtc, *addr)));
         let webrtc = WebRtc::new(exchange.map(|(exchange, _)| exchange));
-        Ok(Engine(Arc::new(Inner { hls: Hls::new(context.clone()), webrtc, context, stop, listening })))
+        Ok(Engine(Arc::new(Inner { hls, webrtc, recordings, context, stop, listening })))
     }
 }
 

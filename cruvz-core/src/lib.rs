@@ -29,6 +29,7 @@ pub mod package;
 pub mod protocol;
 pub mod runtime;
 pub mod session;
+pub mod store;
 
 pub use cruvz_media::{
     AudioFormat, Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks,
@@ -50,7 +51,13 @@ pub use crate::{
     },
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,
-    package::hls::{Hls, HlsRequest, HlsResponse},
+    package::{
+        hls::{Hls, HlsRequest, HlsResponse},
+        record::{
+            RecordPolicy, RecordingInfo,
+            vod::{Vod, VodRequest},
+        },
+    },
     runtime::{
         remote::{Remote, RemoteState},
         webrtc::{

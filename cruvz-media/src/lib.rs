@@ -16,6 +16,7 @@ pub mod time;
 pub mod track;
 #[cfg(feature = "transcode")]
 pub mod transcode;
+pub mod vod;
 
 pub use frame::Frame;
 pub use time::{Timescale, Timestamp};

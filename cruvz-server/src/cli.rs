@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use cruvz_core::FileSource;
+use cruvz_core::{FileSource, store::Archive};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -48,6 +48,10 @@ CONFIGURATION
     require_key = true               # also from this machine: set it behind a reverse proxy
     admin_token = \"...\"              # manage sessions from other machines
 
+    [engine.record]
+    folder = \"/var/lib/cruvz\"       # recordings play at /vod/ID/index.m3u8
+    always = [\"live/*\"]             # leave it out to record on demand: POST /api/v1/recordings
+
     [[publish]]                      # rtmp://HOST/live, stream key NAME?key=...
     key = \"...\"
     streams = [\"live/*\"]
@@ -70,7 +74,8 @@ WATCH
 
 OPERATE
   `cruvz-server doctor` looks at ports, addresses, certificate and limits of this machine, and says what is wrong.
-  /livez /readyz /metrics /api/v1/streams /api/v1/sessions
+  `cruvz-server recordings verify FOLDER` reads every recording and says what is not whole; `repair` mends it.
+  /livez /readyz /metrics /api/v1/streams /api/v1/sessions /api/v1/recordings
   SIGTERM or SIGINT lets publishers finish (drain.timeout_ms), then stops; a second one stops at once.
 
 EXIT STATUS
@@ -100,6 +105,9 @@ enum Command {
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Look at recordings, and mend them
+    #[command(subcommand)]
+    Recordings(RecordingsCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,6 +119,23 @@ enum ConfigCommand {
     },
     /// Print every key with the value the server would use; secrets are left out
     Print(Serve),
+}
+
+#[derive(Debug, Subcommand)]
+enum RecordingsCommand {
+    /// Read every file of the recordings in FOLDER and say what is not whole; exit status 1 if anything is not
+    Verify(RecordingsArguments),
+    /// Mend what a crash left behind, and set aside what is damaged. Not while a server records there
+    Repair(RecordingsArguments),
+}
+
+#[derive(Args, Debug)]
+struct RecordingsArguments {
+    /// The folder: engine.record.folder of the server's configuration
+    folder: PathBuf,
+    /// Only these recordings
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
 }
 
 #[derive(Args, Clone, Debug, Default)]
@@ -179,6 +204,7 @@ pub fn main() -> ExitCode {
         Some(Command::Config(ConfigCommand::Check { file })) => check(file),
         Some(Command::Config(ConfigCommand::Print(serve))) => print(serve),
         Some(Command::Doctor { serve, json }) => return doctor(serve, json),
+        Some(Command::Recordings(command)) => recordings(command),
         Some(Command::Serve(serve)) => run(serve),
         None => run(arguments.serve),
     };
@@ -212,6 +238,28 @@ fn print(serve: Serve) -> Result<(), String> {
     let config = serve.load().map_err(told)?;
     print!("{}", toml::to_string_pretty(&config).map_err(told)?);
     Ok(())
+}
+
+/// Prints what is not whole, a line each, after it was mended if that is asked for.
+fn recordings(command: RecordingsCommand) -> Result<(), String> {
+    let (RecordingsArguments { folder, ids }, repair) = match command {
+        RecordingsCommand::Verify(arguments) => (arguments, false),
+        RecordingsCommand::Repair(arguments) => (arguments, true),
+    };
+    let archive = if repair { Archive::to_repair(&folder) } else { Archive::new(&folder) }.map_err(told)?;
+    let (mut whole, mut broken) = (0_u32, 0_u32);
+    for id in archive.ids().map_err(told)?.into_iter().filter(|id| ids.is_empty() || ids.contains(id)) {
+        if repair {
+            for problem in archive.repair(&id).map_err(told)? {
+                println!("{id}: mended: {problem}");
+            }
+        }
+        let problems = archive.verify(&id).map_err(told)?;
+        problems.iter().for_each(|problem| println!("{id}: {problem}"));
+        if problems.is_empty() { whole += 1 } else { broken += 1 }
+    }
+    println!("{whole} recordings are whole, {broken} are not");
+    if broken == 0 { Ok(()) } else { Err("not every recording is whole".into()) }
 }
 
 /// Prints what the doctor finds. Warnings are no failure.

@@ -11,9 +11,9 @@ use axum::{
 use cruvz_core::{Action, ErrorKind};
 
 use crate::{
-    api::{Problem, events, health, metrics, server, sessions, streams},
+    api::{Problem, events, health, metrics, recordings, server, sessions, streams},
     app::App,
-    play::{cors, hls, live, webrtc},
+    play::{cors, hls, live, vod, webrtc},
     web,
 };
 
@@ -46,6 +46,7 @@ fn media(app: &App) -> Router<App> {
         .route("/flv/{app}/{file}", get(live::flv))
         .route("/ts/{app}/{file}", get(live::ts))
         .route("/hls/{app}/{name}/{*path}", get(hls::play))
+        .route("/vod/{recording}/{*path}", get(vod::play))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state((app.clone(), &cors::MEDIA), cors::layer))
 }
@@ -70,6 +71,9 @@ fn api() -> Router<App> {
         .route("/streams/{app}/{name}/samples", get(streams::samples))
         .route("/sessions", get(sessions::list))
         .route("/sessions/{id}", delete(sessions::end))
+        .route("/recordings", get(recordings::list).post(recordings::start))
+        .route("/recordings/{id}", get(recordings::show).delete(recordings::remove))
+        .route("/recordings/{id}/stop", post(recordings::stop))
         .route("/events", get(events::stream))
 }
 

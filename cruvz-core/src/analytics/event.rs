@@ -45,6 +45,50 @@ pub enum Event {
         /// The stream.
         stream: StreamName,
     },
+    /// A recording cannot be written now. It goes on by itself as soon as it can; live is not touched.
+    RecordingFailed {
+        /// The stream.
+        stream: StreamName,
+        /// The recording.
+        recording: String,
+        /// `disk_full`, `io`, `too_long` or `internal`.
+        reason: &'static str,
+        /// The same in words.
+        detail: String,
+    },
+    /// Something that was live, or would have been, is missing in a recording: the publisher was away, or nothing could be written for so long
+    /// that it is gone.
+    RecordingGap {
+        /// The stream.
+        stream: StreamName,
+        /// The recording.
+        recording: String,
+        /// How long, in milliseconds by the wall clock.
+        missing_ms: u64,
+    },
+    /// A recording that could not be written goes on.
+    RecordingResumed {
+        /// The stream.
+        stream: StreamName,
+        /// The recording.
+        recording: String,
+    },
+    /// A stream is being recorded.
+    RecordingStarted {
+        /// The stream.
+        stream: StreamName,
+        /// The recording.
+        recording: String,
+    },
+    /// A recording has ended, and is whole.
+    RecordingStopped {
+        /// The stream.
+        stream: StreamName,
+        /// The recording.
+        recording: String,
+        /// Why, in words.
+        reason: String,
+    },
     /// A peer was turned away.
     Refused {
         /// How it was connected.

@@ -49,6 +49,24 @@ impl StreamName {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Whether the whole name is as `pattern` says, `*` standing for any text.
+    ///
+    /// ```
+    /// # let name: cruvz_core::StreamName = "live/cam".parse().unwrap();
+    /// assert!(name.matches("live/*") && name.matches("*") && !name.matches("tv/*"));
+    /// ```
+    pub fn matches(&self, pattern: &str) -> bool {
+        let Some((head, rest)) = pattern.split_once('*') else { return pattern == self.as_str() };
+        let Some(mut text) = self.as_str().strip_prefix(head) else { return false };
+        let mut pieces: Vec<&str> = rest.split('*').collect();
+        let tail = pieces.pop().unwrap_or_default();
+        for piece in pieces {
+            let Some(at) = text.find(piece) else { return false };
+            text = &text[at + piece.len()..];
+        }
+        text.ends_with(tail)
+    }
 }
 
 fn check_segment(segment: &str) -> Result<(), Error> {
@@ -119,5 +137,25 @@ mod tests {
         }
         assert!(StreamName::new("live", &"x".repeat(129)).is_err());
         assert!("live/a.b_c~d-9".parse::<StreamName>().is_ok());
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("*", "live/a", true),
+            ("live/*", "live/a", true),
+            ("live/*", "alive/a", false),
+            ("*/a", "live/a", true),
+            ("*/a", "live/ab", false),
+            ("l*e/*b", "live/ab", true),
+            ("l*x*b", "live/ab", false),
+            ("live/a", "live/a", true),
+            ("live/a", "live/ab", false),
+            ("ab/*/a", "ab/a", false),
+            ("", "live/a", false),
+        ] {
+            let name = text.parse::<StreamName>();
+            assert_eq!(name.is_ok_and(|name| name.matches(pattern)), expected, "{pattern} {text}");
+        }
     }
 }

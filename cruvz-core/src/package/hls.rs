@@ -1,7 +1,9 @@
 //! HLS and LL-HLS as plain values: a request comes in, a response goes out, any HTTP framework carries them.
 //!
 //! A stream is packaged while somebody asks for it: the first request begins at the oldest keyframe the log still has, and a
-//! while after the last one packaging stops.
+//! while after the last one packaging stops, unless a recorder keeps it.
+
+mod keep;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +11,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -24,6 +26,8 @@ use crate::{
     runtime::{clock::Clock, context::Context},
     session::{OpenSession, address::WaitingRoom, gate::Refusal},
 };
+
+pub(crate) use self::keep::Kept;
 
 /// How often viewers that have gone are looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -85,6 +89,8 @@ struct Packaged {
     /// When the newest request came, in milliseconds of the clock.
     asked_ms: AtomicU64,
     viewers: Mutex<BTreeMap<(IpAddr, String), Viewer>>,
+    /// Recorders that read it. Changed only while the list of streams is locked.
+    keepers: AtomicUsize,
 }
 
 struct Viewer {
@@ -111,11 +117,7 @@ impl Hls {
     }
 
     async fn answer(&self, request: &HlsRequest) -> Result<HlsResponse, Error> {
-        let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
-        if request.query.len() > MAX_QUERY_BYTES || !request.query.bytes().all(clean) {
-            let detail = "this query cannot be carried on into a playlist";
-            return Err(self.refuse(request, "bad_query", Error::new(ErrorKind::InvalidArgument, detail)));
-        }
+        check_query(&request.query).map_err(|error| self.refuse(request, "bad_query", error))?;
         let is_playlist = request.path.ends_with(".m3u8");
         let packaged = match self.0.current(&request.stream) {
             Some(packaged) => packaged,
@@ -135,7 +137,7 @@ impl Hls {
         let mut response = HlsResponse::from(response);
         packaged.count(request.remote.ip(), &own, response.len());
         if request.path == "index.m3u8" && !own.is_empty() {
-            response.carry_on(&own);
+            response.body = vec![carry_on(&response.body.concat(), &own)];
         }
         Ok(response)
     }
@@ -161,33 +163,8 @@ impl Hls {
         let mut subscriber =
             subscriber.inspect_err(|error| context.gate.refused_session(&mut session, error))?;
         subscriber.rewind();
-        let mut streams = self.0.streams.lock();
-        if let Some(packaged) = streams.get(&request.stream).filter(|packaged| !packaged.ended.load(Relaxed))
-        {
-            return Ok(Arc::clone(packaged));
-        }
-        let run = format!(
-            "{:x}-{:x}",
-            context.clock.unix_us(context.clock.now()),
-            self.0.runs.fetch_add(1, Relaxed)
-        );
-        let packager = Packager::new(context.config.hls.packager(run)).map_err(|error| {
-            Error::new(ErrorKind::InvalidConfig, "the HLS settings cannot be used").with_source(error)
-        })?;
-        let packaged = Arc::new(Packaged {
-            packager: Mutex::new(packager),
-            changed: Notify::new(),
-            ended: AtomicBool::new(false),
-            asked_ms: AtomicU64::new(context.clock.now().as_millis() as u64),
-            viewers: Mutex::default(),
-        });
+        let packaged = self.0.start(&request.stream, subscriber, &mut self.0.streams.lock())?;
         packaged.admitted(request, session, context.clock.now());
-        streams.insert(request.stream.clone(), Arc::clone(&packaged));
-        context.runtime.spawn(Arc::clone(&self.0).package(
-            request.stream.clone(),
-            Arc::clone(&packaged),
-            subscriber,
-        ));
         Ok(packaged)
     }
 
@@ -227,6 +204,47 @@ impl Shared {
         (!replaced).then_some(packaged)
     }
 
+    /// Packages what `subscriber` reads, unless that is being done already.
+    fn start(
+        self: &Arc<Self>,
+        name: &StreamName,
+        subscriber: Subscriber,
+        streams: &mut HashMap<StreamName, Arc<Packaged>>,
+    ) -> Result<Arc<Packaged>, Error> {
+        if let Some(packaged) = streams.get(name).filter(|packaged| !packaged.ended.load(Relaxed)) {
+            return Ok(Arc::clone(packaged));
+        }
+        let context = &self.context;
+        let run =
+            format!("{:x}-{:x}", context.clock.unix_us(context.clock.now()), self.runs.fetch_add(1, Relaxed));
+        let packager = Packager::new(context.config.hls.packager(run)).map_err(|error| {
+            Error::new(ErrorKind::InvalidConfig, "the HLS settings cannot be used").with_source(error)
+        })?;
+        let packaged = Arc::new(Packaged {
+            packager: Mutex::new(packager),
+            changed: Notify::new(),
+            ended: AtomicBool::new(false),
+            asked_ms: AtomicU64::new(context.clock.now().as_millis() as u64),
+            viewers: Mutex::default(),
+            keepers: AtomicUsize::new(0),
+        });
+        streams.insert(name.clone(), Arc::clone(&packaged));
+        context.runtime.spawn(Arc::clone(self).package(name.clone(), Arc::clone(&packaged), subscriber));
+        Ok(packaged)
+    }
+
+    /// Takes a stream off the list, unless somebody wants it packaged.
+    fn leave(&self, name: &StreamName, packaged: &Arc<Packaged>) -> bool {
+        let mut streams = self.streams.lock();
+        if packaged.keepers.load(Relaxed) > 0 {
+            return false;
+        }
+        if streams.get(name).is_some_and(|listed| Arc::ptr_eq(listed, packaged)) {
+            streams.remove(name);
+        }
+        true
+    }
+
     /// Feeds the packager until the stream ends or nobody has asked for a while.
     async fn package(self: Arc<Self>, name: StreamName, packaged: Arc<Packaged>, mut subscriber: Subscriber) {
         let clock = self.context.clock;
@@ -246,15 +264,11 @@ impl Shared {
                     let now = clock.now();
                     packaged.forget_viewers(now.saturating_sub(idle));
                     let asked = Duration::from_millis(packaged.asked_ms.load(Relaxed));
-                    if now.saturating_sub(asked) > idle {
+                    if now.saturating_sub(asked) > idle && self.leave(&name, &packaged) {
                         break;
                     }
                 }
             }
-        }
-        let mut streams = self.streams.lock();
-        if streams.get(&name).is_some_and(|listed| Arc::ptr_eq(listed, &packaged)) {
-            streams.remove(&name);
         }
     }
 }
@@ -336,6 +350,15 @@ impl Packaged {
     }
 }
 
+/// Whether `query` may stand in a playlist.
+pub(crate) fn check_query(query: &str) -> Result<(), Error> {
+    let clean = |byte: u8| byte.is_ascii_graphic() && byte != b'"';
+    if query.len() <= MAX_QUERY_BYTES && query.bytes().all(clean) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::InvalidArgument, "this query cannot be carried on into a playlist"))
+}
+
 /// The query without what HLS itself put there.
 fn own_query(query: &str) -> String {
     let own = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("_HLS_"));
@@ -343,7 +366,7 @@ fn own_query(query: &str) -> String {
 }
 
 impl HlsResponse {
-    fn refusal(error: &Error) -> Self {
+    pub(crate) fn refusal(error: &Error) -> Self {
         let status = error.kind().http_status();
         Self {
             status,
@@ -357,21 +380,20 @@ impl HlsResponse {
     fn len(&self) -> usize {
         self.body.iter().map(Bytes::len).sum()
     }
+}
 
-    /// Lets a viewer's own query (its key) go on into the playlists that a Multivariant Playlist names.
-    fn carry_on(&mut self, own: &str) {
-        let text = self.body.concat();
-        let mut out = String::with_capacity(text.len() + own.len() + 1);
-        for line in String::from_utf8_lossy(&text).lines() {
-            out.push_str(line);
-            if !line.is_empty() && !line.starts_with('#') {
-                out.push(if line.contains('?') { '&' } else { '?' });
-                out.push_str(own);
-            }
-            out.push('\n');
+/// Lets a viewer's own query (its key) go on into the playlists that a Multivariant Playlist names.
+pub(crate) fn carry_on(playlist: &[u8], own: &str) -> Bytes {
+    let mut out = String::with_capacity(playlist.len() + own.len() + 1);
+    for line in String::from_utf8_lossy(playlist).lines() {
+        out.push_str(line);
+        if !line.is_empty() && !line.starts_with('#') && !own.is_empty() {
+            out.push(if line.contains('?') { '&' } else { '?' });
+            out.push_str(own);
         }
-        self.body = vec![out.into()];
+        out.push('\n');
     }
+    out.into()
 }
 
 impl From<Response> for HlsResponse {

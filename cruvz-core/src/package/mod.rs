@@ -1,4 +1,5 @@
 //! Hub to segments, and to other codecs: what is made of a stream once for all.
 
 pub mod hls;
+pub mod record;
 mod transcode;

@@ -106,6 +106,19 @@ impl Gate {
         })
     }
 
+    /// Asks the authorizer, for what needs no session.
+    ///
+    /// # Errors
+    /// As [`Self::admit`], but for the number of sessions.
+    pub(crate) async fn ask(&self, request: AccessRequest) -> Result<(), Error> {
+        let (stream, protocol, remote) = (request.stream.clone(), request.protocol, request.remote);
+        self.decide(request).await.map_err(|(reason, error)| {
+            let (remote, stream, detail) = (Some(remote), Some(&stream), error.to_string());
+            self.refused(Refusal { protocol, remote, stream, reason, detail });
+            error
+        })
+    }
+
     async fn decide(&self, request: AccessRequest) -> Result<(), (&'static str, Error)> {
         if self.is_draining() {
             return Err(("draining", Error::new(ErrorKind::Unavailable, "the server is shutting down")));

@@ -29,6 +29,7 @@ mod window;
 
 pub use config::{Config, ConfigError};
 pub use packager::{Counters, Packager};
+pub(crate) use playlist::{DateTime, below, line};
 pub use request::{Reply, Request, Response, Sibling, Wait};
 pub use selection::{Reason, Unsupported};
 pub use tail::{Cursor, LivePart, Tail};

@@ -279,7 +279,7 @@ impl Packager {
     }
 
     fn complete_segment(&mut self) {
-        let target_ns = i64::from(self.target_duration_s()) * 1_000_000_000;
+        let target_ns = i64::from(self.longest_s()) * 1_000_000_000;
         if let Some(segment) = self.window.complete(&self.config, target_ns) {
             self.rates.add_segment(segment.len, segment.duration_ns, target_ns);
             self.counters.segments += 1;
@@ -287,7 +287,7 @@ impl Packager {
         }
     }
 
-    fn target_duration_s(&self) -> u32 {
+    fn longest_s(&self) -> u32 {
         let target_ns = i64::from(self.config.segment_target_ms) * 1_000_000;
         match self.header {
             Some(header) => header.target_duration_s,
@@ -305,7 +305,7 @@ impl Packager {
             return;
         }
         let part_target_ms = self.cutter.part_target_ms().unwrap_or(self.config.part_target_ms);
-        let header = Header { target_duration_s: self.target_duration_s(), part_target_ms };
+        let header = Header { target_duration_s: self.longest_s(), part_target_ms };
         self.cutter.limit_segments(header.segment_limit_ns());
         self.header = Some(header);
     }

@@ -165,7 +165,7 @@ pub(super) fn reports(siblings: &[Sibling<'_>]) -> String {
     out
 }
 
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(crate) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{text}");
 }
@@ -179,13 +179,13 @@ fn seconds(ms: u32) -> String {
 ///
 /// Browsers count buffered media in whole microseconds, cut off: two seconds end at 1.999999. A player that compares
 /// this with a playlist saying 2.00000 finds the segment not played to its end, and fetches it again, for ever.
-fn below(ns: i64) -> String {
+pub(crate) fn below(ns: i64) -> String {
     let units = (ns - 1).max(0) / 10_000;
     format!("{}.{:05}", units / 100_000, units % 100_000)
 }
 
 /// A point in time as RFC 3339 writes it, in UTC with milliseconds.
-struct DateTime(i64);
+pub(crate) struct DateTime(pub(crate) i64);
 
 impl std::fmt::Display for DateTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -104,6 +104,11 @@ impl Packager {
         self.window.init(number).map(|(body, _)| body.clone())
     }
 
+    /// TARGETDURATION in seconds, once playlists are handed out: no segment is longer, rounded, as long as this packager lives.
+    pub fn target_duration_s(&self) -> Option<u32> {
+        self.header.map(|header| header.target_duration_s)
+    }
+
     /// Whether the stream has ended.
     pub const fn is_finished(&self) -> bool {
         self.finished

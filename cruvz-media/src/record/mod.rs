@@ -5,7 +5,7 @@
 //! and what the index is to say of it. Whoever writes may fail in between: [`Recorder::broken`] marks the gap, and recording goes on with the next
 //! part that a decoder can start with. It never reads a clock and holds no media.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::{
     container::mp4::Error,
@@ -45,6 +45,8 @@ struct Init {
     live: u32,
     name: InitName,
     info: InitInfo,
+    /// Its bytes, until they are written.
+    unwritten: Option<Bytes>,
 }
 
 /// Names what is recorded of one rendition.
@@ -85,15 +87,16 @@ impl Recorder {
         if self.next_sequence > MAX_SEQUENCE {
             return Err(RecordError::TooLong);
         }
-        let (name, new) = match self.inits.iter().find(|known| known.live == part.init) {
-            Some(known) => (known.name, None),
+        let init = match self.inits.iter().position(|known| known.live == part.init) {
+            Some(at) => &self.inits[at],
             None => {
-                let number = self.inits.len() as u32;
-                let name = InitName { number, checksum: Crc32c::of(init) };
-                self.inits.push(Init { live: part.init, name, info: InitInfo::parse(init)? });
-                (name, Some((name, init.clone())))
+                let name = InitName { number: self.inits.len() as u32, checksum: Crc32c::of(init) };
+                let (info, unwritten) = (InitInfo::parse(init)?, Some(init.clone()));
+                self.inits.push(Init { live: part.init, name, info, unwritten });
+                &self.inits[name.number as usize]
             }
         };
+        let (name, new) = (init.name, init.unwritten.clone().map(|body| (init.name, body)));
         let starts_at_unix_ms = u64::try_from(part.starts_at_unix_us / 1000).unwrap_or(0);
         let file = SegmentName {
             sequence: self.next_sequence,
@@ -104,6 +107,13 @@ impl Recorder {
         };
         self.placed = Some((file, part.msn));
         Ok(Place { init: new, file, new: true })
+    }
+
+    /// Takes note that an initialisation segment was written.
+    pub fn wrote_init(&mut self, name: InitName) {
+        if let Some(init) = self.inits.iter_mut().find(|init| init.name == name) {
+            init.unwritten = None;
+        }
     }
 
     /// How a segment that begins with `part` follows the one before.
@@ -117,11 +127,11 @@ impl Recorder {
         }
     }
 
-    /// Takes note that `part` was written to the file that [`Self::place`] named.
+    /// Takes note that `bytes`, the body of `part`, were written to the file that [`Self::place`] named.
     ///
     /// # Errors
     /// When it is none, which would be a bug of the packager: the file is then not whole.
-    pub fn wrote(&mut self, part: &LivePart) -> Result<(), RecordError> {
+    pub fn wrote(&mut self, bytes: &Bytes) -> Result<(), RecordError> {
         if let Some((name, msn)) = self.placed.take() {
             let init = self.inits.iter().find(|init| init.name.number == name.init);
             let init = init.map(|init| init.info.clone()).unwrap_or_default();
@@ -130,12 +140,8 @@ impl Recorder {
             (self.next_sequence, self.broken) = (self.next_sequence + 1, false);
         }
         let Some(filling) = &mut self.filling else { return Ok(()) };
-        let mut head = BytesMut::new();
-        for slice in &part.body {
-            filling.checksum.update(slice);
-            head.extend_from_slice(slice);
-        }
-        filling.scan.add(&head.freeze(), &filling.init)?;
+        filling.checksum.update(bytes);
+        filling.scan.add(bytes, &filling.init)?;
         Ok(())
     }
 
@@ -157,11 +163,6 @@ impl Recorder {
     /// Something is missing from here on. The file that is being filled must be completed first.
     pub const fn broken(&mut self) {
         self.broken = true;
-    }
-
-    /// How many bytes the file being filled has, of whole parts.
-    pub fn filled_bytes(&self) -> u64 {
-        self.filling.as_ref().map_or(0, |filling| filling.scan.whole_bytes)
     }
 }
 

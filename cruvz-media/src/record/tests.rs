@@ -21,6 +21,7 @@ struct Folder {
     files: BTreeMap<String, BytesMut>,
     recorder: Recorder,
     cursor: Cursor,
+    inits: Vec<InitName>,
     records: Vec<SegmentRecord>,
 }
 
@@ -49,20 +50,32 @@ impl Folder {
         let place = self.recorder.place(part, init).unwrap();
         if let Some((name, body)) = place.init {
             self.files.insert(name.to_string(), body[..].into());
+            self.note(&name);
+            self.inits.push(name);
+            self.recorder.wrote_init(name);
         }
         let file = self.files.entry(place.file.to_string()).or_default();
-        part.body.iter().for_each(|slice| file.extend_from_slice(slice));
-        self.recorder.wrote(part).unwrap();
+        let body = Bytes::from(part.body.concat());
+        file.extend_from_slice(&body);
+        self.recorder.wrote(&body).unwrap();
     }
 
     fn complete(&mut self) {
         let Some((open, record)) = self.recorder.complete() else { return };
         let body = self.files.remove(&open.to_string()).unwrap();
         self.files.insert(record.name.to_string(), body);
+        self.note(&record);
+        self.records.push(record);
+    }
+
+    fn note(&mut self, line: &dyn std::fmt::Display) {
         let head = || BytesMut::from(Index::head().as_bytes());
         let index = self.files.entry(INDEX.to_owned()).or_insert_with(head);
-        index.extend_from_slice(format!("{record}\n").as_bytes());
-        self.records.push(record);
+        index.extend_from_slice(format!("{line}\n").as_bytes());
+    }
+
+    fn index(&self) -> Index {
+        Index { inits: self.inits.clone(), segments: self.records.clone() }
     }
 
     fn verify(&self) -> Report {
@@ -134,7 +147,7 @@ fn what_is_recorded_is_what_viewers_get() {
         assert_eq!(live, bytes[..], "{name}");
         assert_eq!(name.starts_at_unix_ms, 1_767_225_600_000 + 2_000 * u64::from(name.sequence));
     }
-    let index = Index { segments: folder.records };
+    let index = folder.index();
     assert_eq!(folder.files[INDEX], index.to_string().as_bytes());
     let ms = index.duration_ns() / 1_000_000;
     assert!((9_990..=10_040).contains(&ms), "{ms}");
@@ -270,7 +283,7 @@ fn a_recorder_that_falls_out_of_the_window_marks_a_gap_and_goes_on_at_a_keyframe
     assert_eq!(gaps.len(), 1);
     assert!(gaps[0].independent());
     assert_eq!(gaps[0].name.starts_at_unix_ms % 2_000, 0, "at a keyframe");
-    let ms = Index { segments: folder.records.clone() }.duration_ns() / 1_000_000;
+    let ms = folder.index().duration_ns() / 1_000_000;
     assert!((14_000..=20_000).contains(&ms), "{ms}");
 }
 
@@ -296,7 +309,7 @@ fn sound_alone_is_measured_by_itself() {
     packager.finish();
     folder.pull(&packager);
     assert_eq!(folder.verify().problems, []);
-    let ms = Index { segments: folder.records.clone() }.duration_ns() / 1_000_000;
+    let ms = folder.index().duration_ns() / 1_000_000;
     assert!((4_980..=5_030).contains(&ms), "{ms}");
     assert!(folder.records.iter().all(SegmentRecord::independent));
 }

@@ -28,7 +28,6 @@ impl End {
     /// The end of a recording that has `index`.
     pub fn new(index: &Index, reason: &str) -> Self {
         let ended_unix_ms = index.segments.last().map_or(0, super::SegmentRecord::ends_at_unix_ms);
-        let gaps = index.segments.iter().filter(|segment| segment.name.join == super::Join::Gap).count();
         Self {
             // One line.
             reason: reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect(),
@@ -36,7 +35,7 @@ impl End {
             segments: index.segments.len() as u64,
             bytes: index.bytes(),
             duration_ns: index.duration_ns(),
-            gaps: gaps as u64,
+            gaps: index.gaps() as u64,
         }
     }
 

@@ -1,14 +1,16 @@
-//! The index of a rendition: one line per segment, so that a playlist needs no look into every file. A cache: [`super::scan`] gives the same lines.
+//! The index of a rendition: one line per file, so that a playlist needs no look into every file. A cache: [`super::scan`] gives the same lines.
 //!
 //! ```text
 //! cruvz-index 1
+//! init-0-5e6f7081.mp4
 //! 00000000-1763800000123-i0-1a2b3c4d.m4s 512345 0 2000000000 51234k@0 40231@200000000 …
 //! ```
-//! Name, bytes, start and duration in nanoseconds, then each part: bytes, `k` if it is independent, start. A line cut short by a crash is left out.
+//! An initialisation segment has its name only. A segment has name, bytes, start and duration in nanoseconds, then each part: bytes, `k` if it is
+//! independent, start. A line cut short by a crash is left out.
 
 use std::fmt;
 
-use super::{MediaName, PartRecord, Scan, SegmentName};
+use super::{InitName, Join, MediaName, PartRecord, Scan, SegmentName};
 
 /// The first line; another version is another number.
 const HEAD: &str = "cruvz-index 1";
@@ -78,10 +80,12 @@ impl fmt::Display for SegmentRecord {
     }
 }
 
-/// The segments of a rendition, in the order of their sequence numbers.
+/// The files of a rendition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
-    /// What is known of them.
+    /// The initialisation segments, in the order of their numbers.
+    pub inits: Vec<InitName>,
+    /// The segments, in the order of their sequence numbers.
     pub segments: Vec<SegmentRecord>,
 }
 
@@ -98,14 +102,43 @@ impl Index {
         };
         let whole = rest.rfind('\n').map_or("", |end| &rest[..end]);
         let mut index = Self::default();
-        for record in
-            whole.lines().filter(|line| line.len() <= MAX_LINE_BYTES).filter_map(SegmentRecord::parse)
-        {
-            if index.segments.last().is_none_or(|last| last.name.sequence < record.name.sequence) {
-                index.segments.push(record);
+        for line in whole.lines().filter(|line| line.len() <= MAX_LINE_BYTES) {
+            if let Ok(name) = line.parse() {
+                index.add_init(name);
+            } else if let Some(record) = SegmentRecord::parse(line) {
+                index.add(record);
             }
         }
         index
+    }
+
+    /// Adds an initialisation segment, unless it is out of order.
+    pub fn add_init(&mut self, name: InitName) {
+        if self.inits.last().is_none_or(|last| last.number < name.number) {
+            self.inits.push(name);
+        }
+    }
+
+    /// Adds a segment, unless it is out of order.
+    pub fn add(&mut self, record: SegmentRecord) {
+        if self.segments.last().is_none_or(|last| last.name.sequence < record.name.sequence) {
+            self.segments.push(record);
+        }
+    }
+
+    /// The name of initialisation segment `number`.
+    pub fn init(&self, number: u32) -> Option<InitName> {
+        self.inits.iter().find(|init| init.number == number).copied()
+    }
+
+    /// How many segments have something missing before them: they say so, or their sequence number does.
+    pub fn gaps(&self) -> usize {
+        let said = self.segments.iter().skip(1).filter(|segment| segment.name.join == Join::Gap).count();
+        let holes = self.segments.windows(2).filter(|pair| {
+            let (before, after) = (&pair[0].name, &pair[1].name);
+            after.join != Join::Gap && after.sequence - before.sequence > 1
+        });
+        said + holes.count()
     }
 
     /// The bytes of all segments.
@@ -123,7 +156,14 @@ impl Index {
 impl fmt::Display for Index {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEAD}")?;
-        self.segments.iter().try_for_each(|segment| writeln!(f, "{segment}"))
+        let mut inits = self.inits.iter().peekable();
+        for segment in &self.segments {
+            while let Some(init) = inits.next_if(|init| init.number <= segment.name.init) {
+                writeln!(f, "{init}")?;
+            }
+            writeln!(f, "{segment}")?;
+        }
+        inits.try_for_each(|init| writeln!(f, "{init}"))
     }
 }
 
@@ -132,7 +172,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::segment::Join;
 
     fn record(sequence: u32, parts: &[(u32, u64, bool)]) -> SegmentRecord {
         let name = SegmentName {
@@ -155,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_torn_or_foreign_line_costs_only_itself() {
-        let text = Index { segments: vec![record(0, &[]), record(1, &[(1, 2, true)])] }.to_string();
+        let text =
+            Index { inits: vec![], segments: vec![record(0, &[]), record(1, &[(1, 2, true)])] }.to_string();
         assert_eq!(Index::parse(&text[..text.len() - 1]).segments.len(), 1, "no end of line, no line");
         let more = format!("{text}what is this\n{}\n", record(0, &[]));
         assert_eq!(Index::parse(&more).segments.len(), 2);
@@ -165,7 +205,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(parts in proptest::collection::vec(any::<(u32, u64, bool)>(), 0..20)) {
-            let index = Index { segments: vec![record(3, &parts), record(9, &parts)] };
+            let inits = [0, 4].map(|number| InitName { number, checksum: 9 }).to_vec();
+            let index = Index { inits, segments: vec![record(3, &parts), record(9, &parts)] };
             prop_assert_eq!(Index::parse(&index.to_string()), index);
         }
 

@@ -114,7 +114,24 @@ pub struct Report {
 
 /// Looks at every file of a rendition's folder, `files` being their names, and `read` giving their bytes.
 pub fn verify(files: &[String], read: &mut dyn FnMut(&str) -> io::Result<Bytes>) -> Report {
-    let mut verifier = Verifier { files, read, report: Report::default(), inits: BTreeMap::new() };
+    examine(files, BTreeMap::new(), read)
+}
+
+/// As [`verify`], but believes what the index says of complete segments: after a crash, only what was being written then is read.
+pub fn recover(files: &[String], read: &mut dyn FnMut(&str) -> io::Result<Bytes>) -> Report {
+    let there = files.iter().any(|file| file == INDEX);
+    let index = if there { read(INDEX).ok() } else { None };
+    let index = index.map(|text| Index::parse(&String::from_utf8_lossy(&text))).unwrap_or_default();
+    let known = index.segments.into_iter().map(|record| (record.name.sequence, record)).collect();
+    examine(files, known, read)
+}
+
+fn examine(
+    files: &[String],
+    known: BTreeMap<u32, SegmentRecord>,
+    read: &mut dyn FnMut(&str) -> io::Result<Bytes>,
+) -> Report {
+    let mut verifier = Verifier { files, read, known, report: Report::default(), inits: BTreeMap::new() };
     let mut segments = BTreeSet::new();
     for file in files {
         match file.parse() {
@@ -123,6 +140,7 @@ pub fn verify(files: &[String], read: &mut dyn FnMut(&str) -> io::Result<Bytes>)
             Err(_) => verifier.other(file),
         }
     }
+    verifier.report.index.inits.sort_unstable_by_key(|init| init.number);
     verifier.segments(segments);
     verifier.index();
     verifier.report
@@ -131,6 +149,8 @@ pub fn verify(files: &[String], read: &mut dyn FnMut(&str) -> io::Result<Bytes>)
 struct Verifier<'a> {
     files: &'a [String],
     read: &'a mut dyn FnMut(&str) -> io::Result<Bytes>,
+    /// What is believed of segments without looking.
+    known: BTreeMap<u32, SegmentRecord>,
     report: Report,
     /// The sound initialisation segments, and the scales of their tracks.
     inits: BTreeMap<u32, InitInfo>,
@@ -156,6 +176,7 @@ impl Verifier<'_> {
             Ok(bytes) => match InitInfo::parse(&bytes) {
                 Ok(info) => {
                     self.inits.insert(name.number, info);
+                    self.report.index.inits.push(name);
                     return;
                 }
                 Err(error) => Fault::Structure(error.to_string()),
@@ -194,6 +215,9 @@ impl Verifier<'_> {
 
     /// What is in a segment, and where its first track ends; `None` if it cannot be used.
     fn segment(&mut self, file: &str, name: SegmentName) -> Option<(SegmentRecord, Option<u64>)> {
+        if let Some(known) = self.known.remove(&name.sequence).filter(|known| known.name == name) {
+            return Some((known, None));
+        }
         let bytes = match (self.read)(file) {
             Ok(bytes) => bytes,
             Err(error) => {

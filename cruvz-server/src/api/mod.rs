@@ -5,6 +5,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 mod page;
 pub(crate) mod problem;
+pub(crate) mod recordings;
 mod request;
 pub(crate) mod server;
 pub(crate) mod sessions;

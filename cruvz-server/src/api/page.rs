@@ -27,6 +27,11 @@ pub(crate) struct Page<T> {
 }
 
 impl<K: PartialOrd> PageQuery<K> {
+    /// For a list that has parameters of its own.
+    pub(crate) const fn new(limit: Option<usize>, after: Option<K>) -> Self {
+        Self { limit, after }
+    }
+
     /// The part of `all`, which is in the order of `key`, made into what is shown by `show`.
     pub(crate) fn of<A, T>(self, all: Vec<A>, key: impl Fn(&A) -> K, show: impl Fn(A) -> T) -> Json<Page<T>>
     where

@@ -26,7 +26,7 @@ pub(crate) async fn play(
     Ok(carry(app.engine().hls().respond(request).await))
 }
 
-fn carry(answer: HlsResponse) -> Response {
+pub(crate) fn carry(answer: HlsResponse) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = if status.is_success() { body(&answer) } else { refusal(status, &answer.body) };
     *response.status_mut() = status;

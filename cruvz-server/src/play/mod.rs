@@ -3,5 +3,6 @@
 pub(crate) mod cors;
 pub(crate) mod hls;
 pub(crate) mod live;
+pub(crate) mod vod;
 pub(crate) mod webrtc;
 mod websocket;
