@@ -208,14 +208,15 @@ impl Packager {
 
     /// Goes on with `selection`, behind a discontinuity if something else was published before.
     fn adopt(&mut self, selection: Selection) {
-        let same = selection.tracks == self.selection.tracks;
-        self.selection = selection;
-        if same {
-            return;
-        }
-        if self.shift.is_some() {
+        if selection.tracks == self.selection.tracks {
+            self.selection = selection;
+        } else if self.shift.is_some() {
+            // What is held is of the tracks before, and so is its initialisation segment.
+            self.flush();
+            self.selection = selection;
             self.discontinuity();
         } else {
+            self.selection = selection;
             self.cutter.widen(&self.selection);
         }
     }

@@ -273,3 +273,16 @@ fn impossible_times_are_dropped_not_believed() {
     assert_eq!(packager.counters().dropped_frames, 18);
     assert_eq!(packager.counters().segments, 2);
 }
+
+#[test]
+fn what_was_held_when_the_tracks_changed_keeps_its_own_initialisation_segment() {
+    // At some of these moments a segment has just been completed, and what is held begins the next one.
+    for ms in (3_000..=5_200).step_by(33) {
+        let mut packager = packaged(Config::new("r1"), &Source::AV, ms);
+        let (frame, arrival) = Source::AV.frames(ms + 40).pop().unwrap();
+        packager.write(&Tracks::empty(), &frame, arrival);
+        packager.finish();
+        let playlist = text(&packager, "main.m3u8", "");
+        assert_eq!(playlist.matches("#EXT-X-MAP").count(), 1, "{ms} ms: {playlist}");
+    }
+}
