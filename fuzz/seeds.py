@@ -85,6 +85,9 @@ def seeds():
     for path in sorted(FIXTURES.glob("mp4/*.mp4")):
         data = path.read_bytes()
         yield "mp4_file", path.stem, data
+        if (first := data.find(b"moof") - 4) > 0:
+            yield "segment", path.stem, record(0, data[:first]) + record(3, data[first : first + 60_000])
+            yield "segment", path.stem + "-open", record(0, data[:first]) + record(7, data[first : first + 60_000])
         for number, body in mp4_configs(data):
             yield "codec_config", f"{path.stem}-{number}", bytes([number]) + body
 
@@ -199,6 +202,9 @@ def seeds():
         yield "stream_name", str(number), text.encode()
     for number, text in enumerate(["index.m3u8", "main.m3u8?_HLS_msn=1&_HLS_part=0&_HLS_skip=YES", "main.m3u8?_HLS_part=1", "init.mp4?x=%00"]):
         yield "hls_request", str(number), text.encode()
+    line = "00000000-1763800000123-i0-g-1a2b3c4d.m4s 512 0 2000000000 300k@0 212@200000000"
+    for number, text in enumerate([f"cruvz-index 1\ninit-0-5e6f7081.mp4\n{line}\n", line.split()[0], "1763800000123-1a2b3c4d"]):
+        yield "segment", str(number), text.encode()
     yield "hls_frames", "zero", bytes(300)
     yield "hls_frames", "ramp", bytes(range(256)) * 8
     yield "timeline", "zero", bytes(400)

@@ -263,6 +263,23 @@ async fn the_oldest_recordings_go_when_there_are_too_many_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_recording_that_goes_on_the_oldest_segments_go() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder, |config| config.record.keep_s = 15).await;
+    let publishing = tokio::spawn(publish(engine.clone(), 60));
+    let recording = engine.record("live/cam".parse().unwrap(), RecordPolicy::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    let playlist = text(&engine, &recording.id, "main.m3u8").await;
+    assert!(!playlist.contains("PLAYLIST-TYPE") && !playlist.contains("MEDIA-SEQUENCE:0\n"), "{playlist}");
+    let listed = playlist.lines().find(|line| line.ends_with(".m4s")).unwrap();
+    assert_eq!(ask(&engine, &recording.id, listed).await.status, 200);
+    let ended = engine.stop_recording(&recording.id).await.unwrap();
+    assert!((15_000..=28_000).contains(&ended.duration_ms), "{ended:?}");
+    assert_whole(&folder);
+    publishing.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_else_is_found_under_a_recording() {
     let folder = TempDir::new().unwrap();
     let engine = engine(&folder, |_| {}).await;

@@ -72,6 +72,28 @@ async fn rtmp_to_hls_can_be_watched() {
 }
 
 #[tokio::test]
+async fn record_leaves_a_recording_that_plays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut example = Program::example("record", &[folder.path().to_str().unwrap(), ANY]);
+    let url = example.after("publish to ").await;
+    let _publisher = publish(&url);
+
+    let id = example.after("recording ").await;
+    assert_eq!(example.after("over: ").await, "it is as long as it was to be");
+    assert!(example.wait().await.success());
+    let main = folder.path().join("live/cam").join(id).join("main");
+    let mut files: Vec<_> = std::fs::read_dir(main).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some());
+    // The initialisation segment comes last by its name, and is to be first.
+    files.sort();
+    files.rotate_right(1);
+    let whole: Vec<u8> = files.iter().flat_map(|file| std::fs::read(file).unwrap()).collect();
+    let mp4 = folder.path().join("whole.mp4");
+    std::fs::write(&mp4, whole).unwrap();
+    decode(mp4.to_str().unwrap(), 100).await;
+}
+
+#[tokio::test]
 async fn embed_axum_serves_its_own_page_beside_the_streams_and_stops_under_viewers() {
     let mut example = Program::example("embed-axum", &[ANY, ANY]);
     let url = example.after("publish to ").await;

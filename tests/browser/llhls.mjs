@@ -15,7 +15,7 @@ const SETTLE_MS = 6_000;
 /** The second viewer joins when the playlist has many segments. */
 const LATE_MS = 16_000;
 
-const CHROMIUM = {
+export const CHROMIUM = {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   headless: true,
   args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -42,17 +42,22 @@ function play(url) {
   };
 }
 
-async function viewer(browser, url) {
+/** A page of `origin` with a video element and hls.js. */
+export async function page(browser, origin) {
   const page = await browser.newPage();
-  const { origin } = new URL(url);
   const script = await readFile(require.resolve('hls.js/dist/hls.min.js'), 'utf8');
   await page.route(`${origin}/test/*`, (route) =>
     route.request().url().endsWith('.js')
       ? route.fulfill({ contentType: 'text/javascript', body: script })
       : route.fulfill({ contentType: 'text/html', body: '<!doctype html><video autoplay muted playsinline></video><script src="hls.js"></script>' }));
   await page.goto(`${origin}/test/page.html`);
-  await page.evaluate(play, url);
   return page;
+}
+
+async function viewer(browser, url) {
+  const opened = await page(browser, new URL(url).origin);
+  await opened.evaluate(play, url);
+  return opened;
 }
 
 /** Judges what a viewer saw; the figures as text, or an error. */

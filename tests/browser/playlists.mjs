@@ -11,16 +11,16 @@ import { Parser } from 'm3u8-parser';
 import { SECONDS, withPublisher, withServer } from './live.mjs';
 
 const run = promisify(execFile);
-const HERE = fileURLToPath(new URL('.', import.meta.url));
-const RUST_PARSER = process.env.PARSE_PLAYLISTS ?? join(HERE, '../../target/debug/examples/parse_playlists');
+export const HERE = fileURLToPath(new URL('.', import.meta.url));
+export const RUST_PARSER = process.env.PARSE_PLAYLISTS ?? join(HERE, '../../target/debug/examples/parse_playlists');
 
 // The rule behind each message is named by its clause.
-function assert(holds, message) {
+export function assert(holds, message) {
   if (!holds) throw new Error(message);
 }
 
 /** What two parsers say of `text`, which must agree. */
-function parse(text) {
+export function parse(text) {
   HLS.setOptions({ strictMode: true });
   const strict = HLS.parse(text);
   const parser = new Parser();

@@ -2,9 +2,10 @@
 import { llhls } from './llhls.mjs';
 import { pages } from './pages.mjs';
 import { playlists } from './playlists.mjs';
+import { vod } from './vod.mjs';
 import { webrtc } from './webrtc.mjs';
 
-const SUITES = { llhls, playlists, pages, webrtc };
+const SUITES = { llhls, playlists, vod, pages, webrtc };
 
 let passed = 0;
 let failed = 0;

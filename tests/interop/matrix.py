@@ -15,7 +15,8 @@ from pathlib import Path
 
 CELLS = []
 BESIDE = 6
-MODULES = ["srt_matrix", "srt_refusals", "formats", "srt", "webrtc", "webrtc_hostile", "nat", "programs", "continuity", "neighbours", "hostile"]
+MODULES = ["srt_matrix", "srt_refusals", "formats", "srt", "webrtc", "webrtc_hostile", "nat", "programs", "continuity", "record", "neighbours",
+           "hostile"]
 
 
 def cell(name, beside=False):

@@ -59,7 +59,7 @@ class Server:
         self.config.write_text(text + config)
 
     def __enter__(self):
-        limit = self.max_files
+        limit, self.crashed = self.max_files, False
         self.process = subprocess.Popen(
             [os.environ["CRUVZ_SERVER"], "serve", "--config", self.config, "--log-format", "json"],
             stdout=self.log.open("wb"), stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -73,6 +73,8 @@ class Server:
         return self
 
     def __exit__(self, kind, *_):
+        if self.crashed:
+            return
         self.assert_alive()
         self.process.send_signal(signal.SIGTERM)
         self.process.send_signal(signal.SIGTERM)  # a second one: at once
@@ -83,6 +85,15 @@ class Server:
             raise AssertionError(f"the server did not stop within {STOP_DEADLINE_S} s") from None
         assert kind or status == 0, f"the server's exit status is {status}"
         assert "panicked" not in self.log.read_text(errors="replace"), "something panicked"
+
+    def crash(self):
+        """Kills it as no program can prevent. It may be entered again."""
+        self.process.kill()
+        self.process.wait()
+        self.crashed = True
+
+    def recordings(self):
+        return json.loads(self.get("/api/v1/recordings?limit=1000")[2])["items"]
 
     def assert_alive(self):
         status = self.process.poll()

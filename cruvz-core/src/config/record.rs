@@ -35,9 +35,10 @@ pub struct RecordConfig {
     pub retry_ms: u64,
     /// Recordings at once. Default 1,000.
     pub max_running: usize,
-    /// How long an ended recording is kept, in seconds. Default 0: for ever.
+    /// How long an ended recording is kept, in seconds, and how much of one that goes on. Default 0: for ever.
     pub keep_s: u64,
-    /// How much all recordings may take, in bytes; the oldest ended ones go first. Default 0: any amount.
+    /// How much all recordings may take, in bytes: the oldest ended ones go first, then the oldest segments of those that go on.
+    /// Default 0: any amount.
     pub keep_bytes: u64,
 }
 

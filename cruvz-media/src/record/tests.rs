@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, io};
 
 use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
@@ -202,6 +203,94 @@ fn a_flipped_bit_anywhere_is_found_and_set_aside() {
         damaged.repair(&report);
         assert_eq!(damaged.verify().problems, []);
         assert_eq!(damaged.segments().len(), 4);
+    }
+}
+
+/// Something that happens to a file of a folder.
+#[derive(Clone, Debug)]
+enum Mishap {
+    Cut(usize),
+    Flip(usize),
+    Removed,
+    Renamed(String),
+    Copied(String),
+    Swapped(usize),
+}
+
+fn mishap() -> impl Strategy<Value = (usize, Mishap)> {
+    let name = prop_oneof![
+        "0000000[0-9]-1767225600000-i[01](-[dg])?(-0000000[01].m4s|.open)",
+        "init-[01](-0000000[01].mp4|.open)",
+        "index|notes|[a-z.]{1,9}",
+    ];
+    let what = prop_oneof![
+        any::<usize>().prop_map(Mishap::Cut),
+        any::<usize>().prop_map(Mishap::Flip),
+        Just(Mishap::Removed),
+        name.clone().prop_map(Mishap::Renamed),
+        name.prop_map(Mishap::Copied),
+        any::<usize>().prop_map(Mishap::Swapped),
+    ];
+    (any::<usize>(), what)
+}
+
+fn suffer(files: &mut BTreeMap<String, BytesMut>, (which, mishap): (usize, Mishap)) {
+    let nth = |which: usize| files.keys().nth(which % files.len()).cloned();
+    let Some(name) = nth(which) else { return };
+    let other = match mishap {
+        Mishap::Swapped(other) => nth(other),
+        _ => None,
+    };
+    let body = files.get_mut(&name).unwrap();
+    match mishap {
+        Mishap::Cut(at) => body.truncate(at % (body.len() + 1)),
+        Mishap::Flip(at) if !body.is_empty() => {
+            let at = at % body.len();
+            body[at] ^= 1 << (at % 8);
+        }
+        Mishap::Flip(_) => {}
+        Mishap::Removed => _ = files.remove(&name),
+        Mishap::Renamed(to) => {
+            let body = files.remove(&name).unwrap();
+            files.insert(to, body);
+        }
+        Mishap::Copied(to) => {
+            let body = body.clone();
+            files.insert(to, body);
+        }
+        Mishap::Swapped(_) => {
+            let (a, b) = (files[&name].clone(), other.unwrap());
+            let b = files.insert(b, a).unwrap();
+            files.insert(name, b);
+        }
+    }
+}
+
+/// Seven seconds, the last of it in a file that is being filled.
+fn seven_seconds() -> &'static BTreeMap<String, BytesMut> {
+    static FILES: std::sync::OnceLock<BTreeMap<String, BytesMut>> = std::sync::OnceLock::new();
+    FILES.get_or_init(|| {
+        let (mut packager, mut folder) = (packager(Config::new("r")), Folder::default());
+        let source = Source { video: Some((10, 1, 5)), ..Source::AV };
+        write(&mut packager, &source.tracks(), &source, 7_000, &mut folder);
+        folder.files
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_happened_to_a_folder_one_repair_is_enough(
+        mishaps in proptest::collection::vec(mishap(), 0..8),
+    ) {
+        let mut folder = Folder { files: seven_seconds().clone(), ..Folder::default() };
+        mishaps.into_iter().for_each(|mishap| suffer(&mut folder.files, mishap));
+        let report = folder.verify();
+        folder.repair(&report);
+        let again = folder.verify();
+        prop_assert_eq!(&again.repairs, &[], "{:?}", again.problems);
+        prop_assert_eq!(&again.index, &report.index);
+        let text = &folder.files[INDEX];
+        prop_assert_eq!(Index::parse(std::str::from_utf8(text).unwrap()), again.index);
     }
 }
 

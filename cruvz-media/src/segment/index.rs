@@ -141,6 +141,13 @@ impl Index {
         said + holes.count()
     }
 
+    /// Takes away the oldest segments as long as `surplus` says so, but never the last, and gives them.
+    pub fn trim(&mut self, mut surplus: impl FnMut(&SegmentRecord) -> bool) -> Vec<SegmentRecord> {
+        let most = self.segments.len().saturating_sub(1);
+        let count = self.segments.iter().take(most).take_while(|segment| surplus(segment)).count();
+        self.segments.drain(..count).collect()
+    }
+
     /// The bytes of all segments.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()

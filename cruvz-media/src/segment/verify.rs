@@ -131,7 +131,10 @@ fn examine(
     known: BTreeMap<u32, SegmentRecord>,
     read: &mut dyn FnMut(&str) -> io::Result<Bytes>,
 ) -> Report {
-    let mut verifier = Verifier { files, read, known, report: Report::default(), inits: BTreeMap::new() };
+    let set_aside = files.iter().filter(|file| file.ends_with(DAMAGED));
+    let set_aside = set_aside.filter_map(|file| file.get(..8)?.parse().ok()).collect();
+    let (report, inits) = (Report::default(), BTreeMap::new());
+    let mut verifier = Verifier { files, read, set_aside, known, report, inits };
     let mut segments = BTreeSet::new();
     for file in files {
         match file.parse() {
@@ -149,6 +152,8 @@ fn examine(
 struct Verifier<'a> {
     files: &'a [String],
     read: &'a mut dyn FnMut(&str) -> io::Result<Bytes>,
+    /// The sequence numbers of what was set aside.
+    set_aside: BTreeSet<u32>,
     /// What is believed of segments without looking.
     known: BTreeMap<u32, SegmentRecord>,
     report: Report,
@@ -265,12 +270,8 @@ impl Verifier<'_> {
     fn follows(&mut self, file: &str, record: &SegmentRecord, before: Option<&Before>) {
         let Some(before) = before else { return };
         let missing = record.name.sequence - before.sequence - 1;
-        let set_aside = |sequence: u32| {
-            let stem = format!("{sequence:08}-");
-            self.files.iter().any(|file| file.starts_with(&stem) && file.ends_with(DAMAGED))
-        };
-        let unexplained =
-            (before.sequence + 1..record.name.sequence).filter(|sequence| !set_aside(*sequence)).count();
+        let set_aside = self.set_aside.range(before.sequence + 1..record.name.sequence).count();
+        let unexplained = (missing as usize).saturating_sub(set_aside);
         if missing > 0 {
             if unexplained > 0 {
                 self.problem(file, Fault::Missing { segments: unexplained as u32 });

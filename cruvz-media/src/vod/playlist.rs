@@ -20,6 +20,8 @@ pub struct MediaPlaylist<'a> {
     pub folder: &'a str,
     /// Whether nothing will be added.
     pub ended: bool,
+    /// How many discontinuities were taken away with the oldest segments (EXT-X-DISCONTINUITY-SEQUENCE).
+    pub discontinuity_sequence: u64,
     /// TARGETDURATION at least, in seconds: while a recording goes on, what it was and must stay.
     pub target_duration_s: u32,
 }
@@ -54,6 +56,9 @@ impl MediaPlaylist<'_> {
             (false, _) => {}
         }
         line(out, format_args!("#EXT-X-MEDIA-SEQUENCE:{first}"));
+        if self.discontinuity_sequence > 0 {
+            line(out, format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuity_sequence));
+        }
         if segments.iter().all(SegmentRecord::independent) {
             line(out, format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));
         }
@@ -111,4 +116,93 @@ pub fn variant(index: &Index, init: &Bytes, uri: &str) -> Result<Variant, Error>
         resolution: video.map(|video| (video.width, video.height)),
         frame_rate_milli: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::{InitName, PartRecord, SegmentName};
+
+    fn segment(sequence: u32, init: u32, join: Join, duration_ms: u64) -> SegmentRecord {
+        let starts_at_unix_ms = 1_767_225_600_000 + 2_000 * u64::from(sequence);
+        let name = SegmentName { sequence, starts_at_unix_ms, init, join, checksum: Some(sequence) };
+        let parts = vec![PartRecord { bytes: 1_000, start_ns: 0, independent: true }];
+        SegmentRecord { name, bytes: 1_000, start_ns: 0, duration_ns: duration_ms * 1_000_000, parts }
+    }
+
+    fn index() -> Index {
+        let inits = [0, 1].map(|number| InitName { number, checksum: 10 + number }).to_vec();
+        let segments = vec![
+            segment(0, 0, Join::Gap, 2_000),
+            segment(1, 0, Join::Continues, 2_040),
+            segment(2, 1, Join::Discontinuity, 1_500),
+            segment(5, 1, Join::Continues, 400),
+        ];
+        Index { inits, segments }
+    }
+
+    const ENDED: &str = "\
+#EXTM3U
+#EXT-X-VERSION:6
+#EXT-X-TARGETDURATION:2
+#EXT-X-PLAYLIST-TYPE:VOD
+#EXT-X-MEDIA-SEQUENCE:0
+#EXT-X-INDEPENDENT-SEGMENTS
+#EXT-X-MAP:URI=\"main/init-0-0000000a.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00.000Z
+#EXTINF:1.99999,
+main/00000000-1767225600000-i0-g-00000000.m4s
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:02.000Z
+#EXTINF:2.03999,
+main/00000001-1767225602000-i0-00000001.m4s
+#EXT-X-DISCONTINUITY
+#EXT-X-MAP:URI=\"main/init-1-0000000b.mp4\"
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:04.000Z
+#EXTINF:1.49999,
+main/00000002-1767225604000-i1-d-00000002.m4s
+#EXT-X-DISCONTINUITY
+#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:10.000Z
+#EXTINF:0.39999,
+main/00000005-1767225610000-i1-00000005.m4s
+#EXT-X-ENDLIST
+";
+
+    fn render(index: &Index, ended: bool, target_duration_s: u32) -> String {
+        MediaPlaylist { index, folder: "main/", ended, discontinuity_sequence: 0, target_duration_s }.render()
+    }
+
+    #[test]
+    fn a_recording_is_listed_with_its_breaks_and_holes() {
+        assert_eq!(render(&index(), true, 0), ENDED);
+        let (playlist, rest) =
+            m3u8_rs::parse_media_playlist(ENDED.as_bytes()).map(|(rest, list)| (list, rest)).unwrap();
+        assert!(rest.is_empty() && playlist.end_list && playlist.segments.len() == 4);
+    }
+
+    #[test]
+    fn while_it_goes_on_it_is_an_event_and_its_target_stays() {
+        let text = render(&index(), false, 6);
+        assert!(
+            text.contains("#EXT-X-TARGETDURATION:6\n#EXT-X-PLAYLIST-TYPE:EVENT\n")
+                && !text.contains("ENDLIST")
+        );
+    }
+
+    #[test]
+    fn what_retention_took_is_counted() {
+        let mut index = index();
+        let taken = index.trim(|segment| segment.name.sequence < 2);
+        assert_eq!(taken.len(), 2);
+        assert_eq!(index.trim(|_| true).len(), 1, "the last stays");
+        let text = MediaPlaylist {
+            index: &index,
+            folder: "",
+            ended: false,
+            discontinuity_sequence: 3,
+            target_duration_s: 2,
+        };
+        let text = text.render();
+        assert!(text.contains("#EXT-X-MEDIA-SEQUENCE:5\n#EXT-X-DISCONTINUITY-SEQUENCE:3\n"), "{text}");
+        assert!(!text.contains("PLAYLIST-TYPE"), "{text}");
+    }
 }

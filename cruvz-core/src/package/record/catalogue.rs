@@ -5,14 +5,14 @@ use std::{
     time::Duration,
 };
 
-use cruvz_media::segment::{RecordingId, verify::recover};
+use cruvz_media::segment::{Join, RecordingId, verify::recover};
 
 use super::{Entry, Shared, State};
 use crate::{
     Error, ErrorKind, Result,
     runtime::context::Context,
     store::{
-        Disk,
+        Disk, SegmentStore,
         archive::{self, Place},
     },
 };
@@ -84,6 +84,38 @@ impl Shared {
         }
     }
 
+    /// Takes from recordings that go on what is too old at `now_unix_ms`, and of the oldest as much as all are too large.
+    async fn trim(&self, now_unix_ms: u64) -> Result<()> {
+        let config = &self.context.config.record;
+        let all: Vec<_> = self.all.lock().values().cloned().collect();
+        let total: u64 = all.iter().map(|entry| entry.info().bytes).sum();
+        let mut surplus_bytes =
+            if config.keep_bytes == 0 { 0 } else { total.saturating_sub(config.keep_bytes) };
+        for entry in all {
+            let mut taken = Vec::new();
+            if let mut state = entry.state.lock()
+                && state.end.is_none()
+                && let Some(index) = &mut state.index
+            {
+                taken = index.trim(|segment| {
+                    let age_s = now_unix_ms.saturating_sub(segment.ends_at_unix_ms()) / 1000;
+                    let surplus = (config.keep_s > 0 && age_s >= config.keep_s) || surplus_bytes > 0;
+                    if surplus {
+                        surplus_bytes = surplus_bytes.saturating_sub(segment.bytes);
+                    }
+                    surplus
+                });
+                let joins = taken.iter().filter(|segment| segment.name.join != Join::Continues);
+                state.trimmed_discontinuities += joins.count() as u64;
+                state.trimmed |= !taken.is_empty();
+            }
+            for segment in taken {
+                self.disk.delete(&format!("{}/{}", entry.rendition(), segment.name)).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The ended recordings that are too old, or too much, at `now_unix_ms`.
     fn surplus(&self, now_unix_ms: u64) -> Vec<Arc<Entry>> {
         let config = &self.context.config.record;
@@ -103,7 +135,7 @@ impl Shared {
     }
 }
 
-/// Removes ended recordings that are older, or more, than configured.
+/// Removes what is older, or more, than configured: ended recordings, then the oldest segments of those that go on.
 pub(super) async fn keep_within_limits(shared: Weak<Shared>, context: Context) {
     let mut stopped = context.stopped.clone();
     loop {
@@ -118,6 +150,9 @@ pub(super) async fn keep_within_limits(shared: Weak<Shared>, context: Context) {
             if let Err(error) = shared.remove(&entry).await {
                 tracing::warn!(recording = %entry.id, %error, "an old recording cannot be removed");
             }
+        }
+        if let Err(error) = shared.trim(now).await {
+            tracing::warn!(%error, "old segments cannot be removed");
         }
     }
 }

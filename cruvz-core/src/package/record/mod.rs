@@ -105,8 +105,12 @@ struct State {
     index: Option<Index>,
     /// TARGETDURATION of its stream's playlists, in seconds.
     target_duration_s: u32,
-    /// The playlist of so many segments.
-    playlist: Option<(usize, Bytes)>,
+    /// The playlist that begins with such a segment and has so many.
+    playlist: Option<((u32, usize), Bytes)>,
+    /// Whether retention took its oldest segments.
+    trimmed: bool,
+    /// How many discontinuities went with them.
+    trimmed_discontinuities: u64,
 }
 
 impl Entry {

@@ -133,7 +133,8 @@ impl Shared {
         let index = entry.state.lock().index.clone().unwrap_or_default();
         let end = End::new(&index, reason);
         let written = tokio::task::spawn_blocking({
-            let (disk, end, stale) = (self.disk.clone(), end.clone(), writer.index_is_stale());
+            let (disk, end) = (self.disk.clone(), end.clone());
+            let stale = writer.index_is_stale() || entry.state.lock().trimmed;
             let (folder, rendition) = (entry.folder(), entry.rendition());
             move || write_end(&disk, &folder, &rendition, stale.then(|| index.to_string()), &end)
         });

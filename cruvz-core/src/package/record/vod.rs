@@ -121,16 +121,19 @@ fn playlist(entry: &Entry) -> Result<Bytes> {
     if !ended && state.target_duration_s == 0 {
         return Err(not_yet());
     }
-    let len = index.segments.len();
+    let which = (index.segments[0].name.sequence, index.segments.len());
     if let Some((of, playlist)) = &state.playlist
-        && *of == len
+        && *of == which
     {
         return Ok(playlist.clone());
     }
+    let discontinuity_sequence = state.trimmed_discontinuities;
     let (folder, target_duration_s) =
         (&format!("{RENDITION}/")[..], if ended { 0 } else { state.target_duration_s });
-    let text = Bytes::from(MediaPlaylist { index, folder, ended, target_duration_s }.render());
-    state.playlist = Some((len, text.clone()));
+    let text = Bytes::from(
+        MediaPlaylist { index, folder, ended, discontinuity_sequence, target_duration_s }.render(),
+    );
+    state.playlist = Some((which, text.clone()));
     Ok(text)
 }
 
