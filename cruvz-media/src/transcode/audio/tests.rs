@@ -12,7 +12,7 @@ use crate::{
 
 /// One second of a tone that climbs from 300 to 3,300 Hz, mono at 44.1 kHz:
 /// `ffmpeg -f lavfi -i "aevalsrc=0.4*sin(2*PI*(300*t+1500*t*t)):s=44100:d=1" -c:a aac -b:a 48k chirp.aac`
-const CHIRP: &[u8] = include_bytes!("../../tests/fixtures/transcode/chirp.aac");
+const CHIRP: &[u8] = include_bytes!("../../../tests/fixtures/transcode/chirp.aac");
 const RATE: i64 = SAMPLE_RATE_HZ as i64;
 const MS: i64 = RATE / 1_000;
 
@@ -267,7 +267,7 @@ fn a_broken_frame_is_an_error_and_the_next_one_goes_on() {
     }
     assert_eq!(errors.len(), 3, "{errors:?}");
     assert!(errors[0].to_string().starts_with("AAC that cannot be decoded: "), "{}", errors[0]);
-    assert_eq!(errors[2], Error::TooLarge { bytes: MAX_PACKET_BYTES + 1 });
+    assert_eq!(errors[2], Error::TooLarge { bytes: MAX_PACKET_BYTES + 1, most: MAX_PACKET_BYTES });
     assert_steady(&made, 960);
     let after = heard(&transcoder.track().params, &made, 0, RATE as usize);
     let off = lag(&before[24_000..], &after[24_000..]);

@@ -7,7 +7,8 @@ use ffmpeg_next::{
     software::resampling::Context,
 };
 
-use super::{Error, SAMPLE_RATE_HZ};
+use super::SAMPLE_RATE_HZ;
+use crate::transcode::Error;
 
 /// Samples that a conversion may give beyond what its input is worth: what the filter held back.
 const SLACK: usize = 256;

@@ -2,8 +2,12 @@
 
 use ffmpeg_next::{Packet, Rational, codec::Id, decoder, frame};
 
-use super::{Error, MAX_PACKET_BYTES, SAMPLE_RATE_HZ};
-use crate::{Codec, CodecParams, codec::aac::AudioSpecificConfig};
+use super::{MAX_PACKET_BYTES, SAMPLE_RATE_HZ};
+use crate::{
+    Codec, CodecParams,
+    codec::aac::AudioSpecificConfig,
+    transcode::{Error, decode_error, is_all},
+};
 
 /// Sample rates that are sound: from the lowest of AAC to the highest that anybody uses.
 const RATES_HZ: std::ops::RangeInclusive<u32> = 7_350..=192_000;
@@ -35,10 +39,10 @@ impl Decoder {
         let mut context = ffmpeg_next::codec::Context::new_with_codec(found).decoder();
         context.set_packet_time_base(Rational::new(1, SAMPLE_RATE_HZ as i32));
         let decoder =
-            context.open().and_then(|opened| opened.audio()).map_err(|error| failed(codec, error))?;
+            context.open().and_then(|opened| opened.audio()).map_err(|error| decode_error(codec, error))?;
         let adts = match codec {
             Codec::Aac => {
-                Some(AudioSpecificConfig::parse(&from.config).map_err(|error| failed(codec, error))?)
+                Some(AudioSpecificConfig::parse(&from.config).map_err(|error| decode_error(codec, error))?)
             }
             _ => None,
         };
@@ -49,17 +53,18 @@ impl Decoder {
     pub(super) fn push(&mut self, payload: &[u8], at: i64) -> Result<(), Error> {
         // FFmpeg takes an empty packet for the end.
         if payload.is_empty() || payload.len() > MAX_PACKET_BYTES {
-            return Err(Error::TooLarge { bytes: payload.len() });
+            return Err(Error::TooLarge { bytes: payload.len(), most: MAX_PACKET_BYTES });
         }
         let mut packet = match &self.adts {
             Some(config) => {
-                let header = config.adts_header(payload.len()).map_err(|error| failed(self.codec, error))?;
+                let header =
+                    config.adts_header(payload.len()).map_err(|error| decode_error(self.codec, error))?;
                 Packet::copy(&[&header[..], payload].concat())
             }
             None => Packet::copy(payload),
         };
         packet.set_pts(Some(at));
-        self.decoder.send_packet(&packet).map_err(|error| failed(self.codec, error))
+        self.decoder.send_packet(&packet).map_err(|error| decode_error(self.codec, error))
     }
 
     /// The next sound of the packet, if there is more.
@@ -68,7 +73,7 @@ impl Decoder {
         match self.decoder.receive_frame(&mut sound) {
             Ok(()) => {}
             Err(error) if is_all(error) => return Ok(None),
-            Err(error) => return Err(failed(self.codec, error)),
+            Err(error) => return Err(decode_error(self.codec, error)),
         }
         let (sample_rate_hz, channels) = (sound.rate(), sound.channels());
         if !RATES_HZ.contains(&sample_rate_hz) || channels == 0 || channels > MAX_CHANNELS {
@@ -82,14 +87,4 @@ impl Decoder {
         let mut sound = frame::Audio::empty();
         while self.decoder.receive_frame(&mut sound).is_ok() {}
     }
-}
-
-fn failed(codec: Codec, reason: impl ToString) -> Error {
-    Error::Decode { codec, reason: reason.to_string() }
-}
-
-/// Whether FFmpeg means that there is nothing more for now, or at all.
-pub(super) fn is_all(error: ffmpeg_next::Error) -> bool {
-    use ffmpeg_next::{Error::Eof, Error::Other, error::EAGAIN};
-    matches!(error, Eof | Other { errno: EAGAIN })
 }

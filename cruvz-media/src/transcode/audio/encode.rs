@@ -9,8 +9,11 @@ use ffmpeg_next::{
     frame,
 };
 
-use super::{Error, SAMPLE_RATE_HZ, decode::is_all, encode_error, resample::layout};
-use crate::Codec;
+use super::{SAMPLE_RATE_HZ, resample::layout};
+use crate::{
+    Codec,
+    transcode::{Error, encode_error, is_all},
+};
 
 /// Encodes one track. Its input is numbered: the first sample that is pushed is number 0.
 pub(super) struct Encoder {
