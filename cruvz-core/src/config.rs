@@ -178,6 +178,14 @@ pub struct EgressConfig {
     /// The bit rate of audio that is made for viewers who cannot play the publisher's, in bits per second for stereo. Default
     /// 128,000; 16,000 to 510,000. Mono gets half.
     pub audio_bitrate_bps: u32,
+    /// Whether video that the players of a protocol cannot be expected to play is made into H.264 that they can: pictures with
+    /// B-frames for WebRTC, VP8 for HLS, VP8, VP9 and AV1 for MPEG-TS. Default true; it takes up to a core for 1080p30, while
+    /// somebody watches. If not, it is left out where the format has no room for it, and of a stream with B-frames WebRTC
+    /// viewers get the few pictures that can do without. Of no effect in a build without the feature `transcode`, which never does.
+    pub transcode_video: bool,
+    /// The bit rate of video that is made so, in bits per second, 200,000 to 50,000,000. Default 0: a constant quality, and at
+    /// most 0.12 bits per pixel, which is 3.3 Mbit/s for 720p30.
+    pub video_bitrate_bps: u32,
 }
 
 impl EgressConfig {
@@ -197,6 +205,8 @@ impl Default for EgressConfig {
             send_buffer_bytes: 131_072,
             transcode_audio: true,
             audio_bitrate_bps: 128_000,
+            transcode_video: true,
+            video_bitrate_bps: 0,
         }
     }
 }

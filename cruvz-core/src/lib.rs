@@ -47,7 +47,7 @@ pub use crate::{
         publisher::Publisher,
         stream::{LiveStream, StreamInfo, TrackInfo},
         subscriber::Subscriber,
-        view::LeftOut,
+        view::{LeftOut, Transcoded},
     },
     ingest::file::{FilePlayback, FileProgress, FileSource, Pace},
     ingest::tcp::TlsConfig,

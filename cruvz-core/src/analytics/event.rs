@@ -38,12 +38,14 @@ pub enum Event {
         /// The publisher's session.
         session: Option<SessionId>,
     },
-    /// The stream reorders pictures (B-frames), and WebRTC players, which show pictures as they come, get only those that need no
-    /// reordering. An encoder without B-frames (`bframes=0`, `tune=zerolatency`) makes a smoother picture. Told once while a
-    /// stream has such players.
+    /// The stream reorders pictures (B-frames), and WebRTC players show pictures as they come: for them it is encoded again, or they
+    /// get only those pictures that need no reordering. An encoder without B-frames (`bframes=0`, `tune=zerolatency`) spares
+    /// the one, and makes a smoother picture than the other. Told once while a stream has such players.
     PicturesReordered {
         /// The stream.
         stream: StreamName,
+        /// Whether it is encoded again.
+        transcoded: bool,
     },
     /// A recording cannot be written now. It goes on by itself as soon as it can; live is not touched.
     RecordingFailed {

@@ -8,14 +8,14 @@ use super::{
     websocket,
 };
 use crate::hub::{
-    view::AudioSet,
+    view::TrackSet,
     wire::{WireEncoder, WireFormat},
 };
 
 pub(crate) const FLV: WireFormat =
-    WireFormat { name: "flv", audio: AudioSet::FLV, encoder: || encoder(put_tag) };
+    WireFormat { name: "flv", carries: TrackSet::FLV, encoder: || encoder(put_tag) };
 pub(crate) const WS_FLV: WireFormat =
-    WireFormat { name: "ws_flv", audio: AudioSet::FLV, encoder: || encoder(put_ws_tag) };
+    WireFormat { name: "ws_flv", carries: TrackSet::FLV, encoder: || encoder(put_ws_tag) };
 
 /// The header of an FLV file with such tracks.
 pub(crate) fn head(tracks: &Tracks) -> Bytes {

@@ -124,7 +124,7 @@ impl Live {
                 return Err(error);
             }
         };
-        let view = stream.view(format.wire().audio);
+        let view = stream.view(format.wire().carries);
         let (log, head) = (view.wire(format.wire())?, format.head(&view.tracks()));
         let context = self.context.clone();
         Ok(LiveViewer { context, format, log, head, session: Some(session), cursor: None })

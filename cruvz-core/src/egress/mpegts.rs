@@ -4,14 +4,14 @@ use bytes::Bytes;
 use cruvz_media::{Frame, Tracks, container::mpegts::Muxer};
 
 use crate::hub::{
-    view::AudioSet,
+    view::TrackSet,
     wire::{WireEncoder, WireFormat},
 };
 
 /// Whole 188-byte packets. Each keyframe begins with the tables and has its parameter sets in band; the configuration
 /// makes a viewer's continuity counters go on where it begins.
 pub(crate) const TS: WireFormat =
-    WireFormat { name: "ts", audio: AudioSet::TS, encoder: || Box::new(Encoder::default()) };
+    WireFormat { name: "ts", carries: TrackSet::TS, encoder: || Box::new(Encoder::default()) };
 
 #[derive(Default)]
 struct Encoder(Muxer);

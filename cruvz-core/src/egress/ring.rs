@@ -192,7 +192,7 @@ mod tests {
     use crate::{
         Engine, Publisher,
         hub::{
-            view::AudioSet,
+            view::TrackSet,
             wire::{WireEncoder, WireFormat},
         },
     };
@@ -217,8 +217,11 @@ mod tests {
         }
     }
 
-    const BARE: WireFormat =
-        WireFormat { name: "bare", audio: AudioSet::TS, encoder: || Box::new(Bare) as Box<dyn WireEncoder> };
+    const BARE: WireFormat = WireFormat {
+        name: "bare",
+        carries: TrackSet::FLV,
+        encoder: || Box::new(Bare) as Box<dyn WireEncoder>,
+    };
 
     async fn stage() -> (Engine, Publisher, Arc<WireLog>) {
         let engine = Engine::builder().start().await.unwrap();

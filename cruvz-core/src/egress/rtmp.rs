@@ -8,7 +8,7 @@ use cruvz_media::container::flv::{MuxOptions, Tag, TagKind};
 use super::{fanout::Peer, tags::TagEncoder};
 use crate::{
     hub::{
-        view::AudioSet,
+        view::TrackSet,
         wire::{WireEncoder, WireFormat},
     },
     protocol::rtmp::{
@@ -56,7 +56,7 @@ const fn player<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
     let encoder = || -> Box<dyn WireEncoder> {
         Box::new(TagEncoder::new(put_message::<STREAM_ID>, MuxOptions::default()))
     };
-    WireFormat { name, audio: AudioSet::FLV, encoder }
+    WireFormat { name, carries: TrackSet::FLV, encoder }
 }
 
 const fn server<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
@@ -64,7 +64,7 @@ const fn server<const STREAM_ID: u32>(name: &'static str) -> WireFormat {
         let options = MuxOptions { set_data_frame: true, ..MuxOptions::default() };
         Box::new(TagEncoder::new(put_message::<STREAM_ID>, options))
     };
-    WireFormat { name, audio: AudioSet::FLV, encoder }
+    WireFormat { name, carries: TrackSet::FLV, encoder }
 }
 
 fn put_message<const STREAM_ID: u32>(tag: &Tag, out: &mut BytesMut) {

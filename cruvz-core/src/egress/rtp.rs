@@ -22,7 +22,7 @@ use crate::{
         listener::Listener,
         log::{Item, Log, Retention},
         stream::{Entries, Entry, LiveStream},
-        view::{AudioSet, View},
+        view::{TrackSet, View},
     },
     protocol::webrtc::sender::{MediaClock, MediaPacket, StreamLog, TrackLog},
     runtime::clock::Clock,
@@ -94,10 +94,10 @@ impl RtpRings {
         Self(Arc::new(RingsOf { options, clock, events, rings: Shared::default() }))
     }
 
-    /// The ring of `stream`, which is playable, with sound that players of WebRTC know; made if there is none.
+    /// The ring of `stream`, which is playable, with tracks that players of WebRTC know; made if there is none.
     pub(crate) fn of(&self, stream: &LiveStream) -> Arc<RtpRing> {
         let RingsOf { options, clock, events, rings } = &*self.0;
-        let view = stream.view(AudioSet::WEBRTC);
+        let view = stream.view(TrackSet::WEBRTC);
         let found = (*view).clone();
         let make = || RtpRing {
             stream: view,
@@ -129,7 +129,8 @@ impl RtpRing {
             entries.iter().for_each(|entry| packets.take(entry));
             (packets.next, packets.ended) = (next, ended);
             if in_order && packets.video.disordered > 0 {
-                self.events.send(Event::PicturesReordered { stream: self.stream.name().clone() });
+                self.events
+                    .send(Event::PicturesReordered { stream: self.stream.name().clone(), transcoded: false });
             }
         }
         packets
@@ -385,7 +386,7 @@ mod tests {
             assert_eq!(packets.video.disordered, 5);
         }
         let event = events.next().await;
-        let Some(Event::PicturesReordered { stream }) = event else { panic!("{event:?}") };
+        let Some(Event::PicturesReordered { stream, transcoded: false }) = event else { panic!("{event:?}") };
         assert_eq!(stream, *publisher.stream().name());
     }
 

@@ -19,7 +19,7 @@ use super::{
     log::{Item, Log, Retention},
     name::StreamName,
     registry::HubContext,
-    view::{LeftOut, Slot},
+    view::{LeftOut, Notes, Slot, Transcoded},
     wire::{WireFormat, WireLog},
 };
 use crate::{
@@ -141,6 +141,8 @@ pub struct StreamInfo {
     pub log_bytes: usize,
     /// Tracks that the viewers of some protocol do not get, as long as it has viewers.
     pub left_out: Vec<LeftOut>,
+    /// Tracks that the viewers of some protocol get in another form, as long as it has viewers.
+    pub transcoded: Vec<Transcoded>,
 }
 
 /// A track as the API shows it.
@@ -222,7 +224,7 @@ impl LiveStream {
     /// What it is and how it does.
     pub fn info(&self) -> StreamInfo {
         let now = self.0.hub.clock.now();
-        let left_out = self.left_out();
+        let Notes { left_out, transcoded } = self.notes();
         let mut state = self.0.state.lock();
         let publisher = match &state.source {
             Source::Live { active, .. } => active.session.as_ref().map(|session| session.id),
@@ -242,6 +244,7 @@ impl LiveStream {
             latest: state.meter.latest(now),
             log_bytes: state.log.bytes(),
             left_out,
+            transcoded,
         }
     }
 
@@ -462,7 +465,8 @@ impl LiveStream {
         let mut moving = Vec::new();
         if retracked {
             state.tracks = tracks.clone();
-            let takes = |wire: &Arc<WireLog>| wire.format().audio.under(&self.0.hub.egress).takes_all(tracks);
+            let takes =
+                |wire: &Arc<WireLog>| wire.format().carries.under(&self.0.hub.egress).takes_all(tracks);
             moving = state.wires.extract_if(.., |wire| !takes(wire)).collect();
         }
         let first = start && !state.playable;
@@ -691,6 +695,11 @@ impl LiveStream {
 
     pub(super) fn hub(&self) -> &HubContext {
         &self.0.hub
+    }
+
+    /// The time of its newest frame, in µs.
+    pub(super) fn newest_us(&self) -> i64 {
+        self.0.state.lock().log.newest().map_or(0, Item::time_us)
     }
 
     pub(super) fn views(&self) -> MutexGuard<'_, Vec<Slot>> {

@@ -1,12 +1,12 @@
-//! Views: a stream as an egress can carry it, with the audio in other codecs where need be.
+//! Views: a stream as an egress can carry it, with tracks in other codecs where need be.
 //!
 //! A view is a [`LiveStream`] that stands on no list. One task feeds it from the log of its origin, for all who watch it, from
-//! the first to a moment after the last; video passes through as it is. A stream whose audio an egress takes as it
-//! comes is its own view and costs nothing.
+//! the first to a moment after the last; tracks that the egress takes pass through as they are. A stream all of whose tracks
+//! it takes as they come is its own view and costs nothing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use cruvz_media::{Codec, Frame, TrackKind, Tracks};
+use cruvz_media::{Codec, Frame, Track, TrackKind, Tracks};
 use serde::Serialize;
 
 use super::{
@@ -24,46 +24,102 @@ const BATCH: usize = 32;
 const TICK: Duration = Duration::from_secs(1);
 const LINGER_TICKS: u32 = 3;
 
-/// Which audio an egress carries, and what the rest is made into. Two are the same when their names are.
+/// How far behind the newest frame of its stream one is late: made now, it would be seen so much later than it could.
+const LATE_US: i64 = 300_000;
+
+/// Which tracks an egress carries, and what the rest is made into. Two are the same when their names are.
 #[derive(Clone, Copy)]
-pub(crate) struct AudioSet {
+pub(crate) struct TrackSet {
     /// As events and the API name it.
     pub(crate) name: &'static str,
+    pub(crate) audio: CodecSet,
+    pub(crate) video: CodecSet,
+    pub(crate) convert: fn(Self, &EgressConfig) -> Box<dyn Convert>,
+}
+
+/// Which codecs of one kind an egress carries.
+#[derive(Clone, Copy)]
+pub(crate) struct CodecSet {
     /// What every player of that egress can be expected to play.
     pub(crate) plays: &'static [Codec],
     /// What the format has room for beyond that. It stays as it is where nothing better can be made of it.
     pub(crate) carries: &'static [Codec],
+    /// Whether players show frames in the order they come: none of what they play may be reordered.
+    pub(crate) in_order: bool,
     /// What everything else is made into.
     pub(crate) into: Codec,
     /// Whether this build can do that.
     pub(crate) makes: bool,
-    pub(crate) convert: fn(Self, &EgressConfig) -> Box<dyn Convert>,
 }
 
-impl AudioSet {
-    /// Whether audio of `codec` stays as it is.
-    pub(crate) fn takes(&self, codec: Codec) -> bool {
-        self.plays.contains(&codec) || !self.makes && self.carries.contains(&codec)
+/// What is to be done with a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It stays as it is.
+    Fits,
+    /// Its codec is none that players play.
+    OtherCodec,
+    /// It has frames that are shown before one that is sent earlier.
+    Reordered,
+    /// Whether it has such frames is not known before one comes.
+    PerhapsReordered,
+}
+
+impl TrackSet {
+    /// What is to be done with `track`.
+    pub(crate) fn verdict(&self, track: &Track) -> Verdict {
+        self.of(track.kind()).map_or(Verdict::Fits, |set| set.verdict(track))
+    }
+
+    /// The codecs of `kind`; `None`: whatever there is.
+    pub(crate) const fn of(&self, kind: TrackKind) -> Option<&CodecSet> {
+        match kind {
+            TrackKind::Audio => Some(&self.audio),
+            TrackKind::Video => Some(&self.video),
+            TrackKind::Data => None,
+        }
     }
 
     /// What of it holds under such settings.
-    pub(super) fn under(self, egress: &EgressConfig) -> Self {
-        Self { makes: self.makes && egress.transcode_audio, ..self }
+    pub(super) fn under(mut self, egress: &EgressConfig) -> Self {
+        self.audio.makes &= egress.transcode_audio;
+        self.video.makes &= egress.transcode_video;
+        self
     }
 
     pub(super) fn takes_all(&self, tracks: &Tracks) -> bool {
-        let mut audio = tracks.iter().filter(|track| track.kind() == TrackKind::Audio);
-        audio.all(|track| self.takes(track.params.codec))
+        tracks.iter().all(|track| self.verdict(track) == Verdict::Fits)
     }
 }
 
-impl PartialEq for AudioSet {
+impl CodecSet {
+    fn verdict(&self, track: &Track) -> Verdict {
+        let codec = track.params.codec;
+        let (plays, carries) = (self.plays.contains(&codec), self.carries.contains(&codec));
+        if !self.makes && (plays || carries) {
+            return Verdict::Fits;
+        }
+        if !plays {
+            return Verdict::OtherCodec;
+        }
+        match track.params.video().map(|video| video.reorder_depth) {
+            Some(Some(1..)) if self.in_order => Verdict::Reordered,
+            // The others show what they send, or nothing.
+            Some(None) if self.in_order && matches!(codec, Codec::H264 | Codec::H265) => {
+                Verdict::PerhapsReordered
+            }
+            _ => Verdict::Fits,
+        }
+    }
+}
+
+impl PartialEq for TrackSet {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
     }
 }
 
-impl fmt::Debug for AudioSet {
+impl fmt::Debug for TrackSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
     }
@@ -71,17 +127,32 @@ impl fmt::Debug for AudioSet {
 
 /// Makes the frames of a stream into those of a view.
 pub(crate) trait Convert: Send {
-    /// What the view has for the tracks of the stream, and what it leaves out.
-    fn tracks(&mut self, source: &Tracks) -> (Tracks, Vec<LeftOut>);
+    /// What the view has for the tracks of the stream.
+    fn tracks(&mut self, source: &Tracks) -> Plan;
 
     /// Whether the frame takes more time than a task may.
     fn is_work(&self, frame: &Frame) -> bool;
 
-    /// What the view has for a frame of the stream.
+    /// What the view has for a frame of the stream. Of one that is `late` there need be nothing, if that saves time. A new plan if
+    /// the view has other tracks from here on.
     ///
     /// # Errors
     /// What was wrong with it. The next one may be better.
-    fn frame(&mut self, frame: Frame, out: &mut Vec<Frame>) -> Result<(), String>;
+    fn frame(&mut self, frame: Frame, late: bool, out: &mut Vec<Frame>) -> Result<Option<Plan>, String>;
+}
+
+/// What a view has for the tracks of its stream.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) tracks: Tracks,
+    pub(crate) notes: Notes,
+}
+
+/// What there is to say of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) transcoded: Vec<Transcoded>,
 }
 
 /// A track that the viewers of some protocols do not get.
@@ -92,10 +163,31 @@ pub struct LeftOut {
     pub track: u32,
     /// The name of its codec.
     pub codec: &'static str,
-    /// Who does not get it: `webrtc`, `flv` (RTMP and HTTP-FLV) or `mpegts` (SRT and TS over HTTP).
+    /// Who does not get it: `webrtc`, `flv` (RTMP and HTTP-FLV), `mpegts` (SRT and TS over HTTP) or `hls`.
     pub by: &'static str,
     /// Why, in words.
     pub reason: String,
+}
+
+/// A track that the viewers of some protocols get in another form, made while they watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Transcoded {
+    /// Its id within the stream.
+    pub track: u32,
+    /// The name of its codec.
+    pub codec: &'static str,
+    /// The name of the codec it is made into; the same where only the order of its pictures was in the way.
+    pub into: &'static str,
+    /// Who gets it so: see [`LeftOut::by`].
+    pub by: &'static str,
+    /// `codec`: players do not know it. `reordered`: players show pictures as they come, and it has B-frames.
+    pub reason: &'static str,
+}
+
+impl Transcoded {
+    /// The [`Self::reason`] of B-frames.
+    pub(crate) const REORDERED: &str = "reordered";
 }
 
 /// A stream as an egress can carry it. It stays what it is while this is held, or a log of it.
@@ -110,7 +202,6 @@ impl std::ops::Deref for View {
     }
 }
 
-#[cfg(test)]
 impl View {
     /// A cursor on it that no session counts.
     pub(crate) fn cursor(&self) -> Subscriber {
@@ -121,15 +212,15 @@ impl View {
 /// A view that may be running, as its origin knows it.
 #[derive(Debug)]
 pub(super) struct Slot {
-    wanted: AudioSet,
+    wanted: TrackSet,
     view: WeakStream,
-    left_out: Vec<LeftOut>,
+    notes: Notes,
 }
 
 impl LiveStream {
-    /// This stream with audio that `wanted` takes: itself, or one that is made of it as long as somebody watches. To be asked
+    /// This stream with tracks that `wanted` takes: itself, or one that is made of it as long as somebody watches. To be asked
     /// for once the stream can be played: before, it has no tracks to go by.
-    pub(crate) fn view(&self, wanted: AudioSet) -> View {
+    pub(crate) fn view(&self, wanted: TrackSet) -> View {
         self.view_from(wanted, None)
     }
 
@@ -138,22 +229,26 @@ impl LiveStream {
     /// # Errors
     /// `Closed` once the stream has ended.
     pub(crate) fn wire(&self, format: WireFormat) -> Result<Arc<WireLog>, Error> {
-        self.view(format.audio).wire_of_its_own(format)
+        self.view(format.carries).wire_of_its_own(format)
     }
 
     /// Lets a log whose format does not take the tracks from entry `seq` on go on with a view that it takes.
     pub(super) fn rehome(&self, wire: Arc<WireLog>, seq: u64) {
-        self.view_from(wire.format().audio, Some(seq)).adopt(wire);
+        self.view_from(wire.format().carries, Some(seq)).adopt(wire);
     }
 
-    /// What views of it leave out now.
-    pub(super) fn left_out(&self) -> Vec<LeftOut> {
+    /// What views of it leave out and make now.
+    pub(super) fn notes(&self) -> Notes {
         let views = self.views();
-        let running = views.iter().filter(|slot| slot.view.upgrade().is_some());
-        running.flat_map(|slot| slot.left_out.iter().cloned()).collect()
+        let mut notes = Notes::default();
+        for slot in views.iter().filter(|slot| slot.view.upgrade().is_some()) {
+            notes.left_out.extend_from_slice(&slot.notes.left_out);
+            notes.transcoded.extend_from_slice(&slot.notes.transcoded);
+        }
+        notes
     }
 
-    fn view_from(&self, wanted: AudioSet, next: Option<u64>) -> View {
+    fn view_from(&self, wanted: TrackSet, next: Option<u64>) -> View {
         let origin = self.origin();
         let (source, wanted) = (origin.tracks(), wanted.under(&origin.hub().egress));
         if wanted.takes_all(&source) {
@@ -171,23 +266,23 @@ impl LiveStream {
         }
         let view = View(Interest::new(&origin.derived(conversion.tracks.clone())));
         views.retain(|slot| slot.view.upgrade().is_some());
-        views.push(Slot { wanted, view: view.downgrade(), left_out: Vec::new() });
+        views.push(Slot { wanted, view: view.downgrade(), notes: Notes::default() });
         drop(views);
         let mut source = Subscriber::unseen(Interest::new(origin));
         source.begin_at(next);
         let feed = Feed { origin: origin.clone(), view: (*view).clone(), wanted, source };
         feed.tell(&conversion);
-        tracing::debug!(stream = %origin.name(), audio = wanted.name, "a view of the stream begins");
+        tracing::debug!(stream = %origin.name(), view = wanted.name, "a view of the stream begins");
         origin.hub().runtime.spawn(feed.run(conversion));
         view
     }
 
-    fn running(&self, wanted: AudioSet) -> Option<View> {
+    fn running(&self, wanted: TrackSet) -> Option<View> {
         find(&self.views(), wanted)
     }
 }
 
-fn find(views: &[Slot], wanted: AudioSet) -> Option<View> {
+fn find(views: &[Slot], wanted: TrackSet) -> Option<View> {
     let mut of_it = views.iter().filter(|slot| slot.wanted == wanted);
     let view = of_it.find_map(|slot| slot.view.upgrade().filter(|view| !view.has_ended()))?;
     Some(View(Interest::new(&view)))
@@ -197,7 +292,7 @@ fn find(views: &[Slot], wanted: AudioSet) -> Option<View> {
 struct Feed {
     origin: LiveStream,
     view: LiveStream,
-    wanted: AudioSet,
+    wanted: TrackSet,
     source: Subscriber,
 }
 
@@ -224,7 +319,7 @@ impl Feed {
                 }
             }
         }
-        self.view.end("its audio cannot be made any more");
+        self.view.end("it cannot be made any more");
     }
 
     /// Converts an entry and what has come behind it. `None` when that broke off.
@@ -235,14 +330,16 @@ impl Feed {
         {
             batch.push(next);
         }
+        let origin = self.origin.clone();
+        let edge_us = move || origin.newest_us();
         let (conversion, made) = if batch.iter().any(|entry| conversion.is_work(entry)) {
             let work = move || {
-                let made = conversion.batch(batch);
+                let made = conversion.batch(batch, &edge_us);
                 (conversion, made)
             };
             tokio::task::spawn_blocking(work).await.ok()?
         } else {
-            let made = conversion.batch(batch);
+            let made = conversion.batch(batch, &edge_us);
             (conversion, made)
         };
         for entry in made.entries {
@@ -256,19 +353,25 @@ impl Feed {
         Some(conversion)
     }
 
-    /// Says what is left out.
+    /// Says what is left out, and what would not have to be made.
     fn tell(&self, conversion: &Conversion) {
         let mut views = self.origin.views();
         let same = |slot: &&mut Slot| slot.view.upgrade().is_some_and(|view| view.same(&self.view));
         let Some(slot) = views.iter_mut().find(same) else { return };
-        let fresh = conversion.left_out.iter().filter(|left_out| !slot.left_out.contains(left_out));
-        let fresh: Vec<_> = fresh.cloned().collect();
-        slot.left_out.clone_from(&conversion.left_out);
+        let before = std::mem::replace(&mut slot.notes, conversion.notes.clone());
         drop(views);
-        for LeftOut { track, codec, by, reason } in fresh {
-            let stream = self.origin.name().clone();
+        let (stream, events) = (self.origin.name(), &self.origin.hub().events);
+        let reorders =
+            |notes: &Notes| notes.transcoded.iter().any(|made| made.reason == Transcoded::REORDERED);
+        if reorders(&conversion.notes) && !reorders(&before) {
+            tracing::info!(%stream, "pictures are made again for players that show them as they come");
+            events.send(Event::PicturesReordered { stream: stream.clone(), transcoded: true });
+        }
+        let fresh = conversion.notes.left_out.iter().filter(|left_out| !before.left_out.contains(left_out));
+        for LeftOut { track, codec, by, reason } in fresh.cloned() {
+            let stream = stream.clone();
             tracing::warn!(%stream, track, codec, by, reason, "a track is left out");
-            self.origin.hub().events.send(Event::TrackUnplayable { stream, track, codec, by, reason });
+            events.send(Event::TrackUnplayable { stream, track, codec, by, reason });
         }
     }
 
@@ -279,7 +382,7 @@ impl Feed {
             return false;
         }
         views.retain(|slot| slot.view.upgrade().is_some_and(|view| !view.same(&self.view)));
-        tracing::debug!(stream = %self.origin.name(), audio = self.wanted.name, "nobody watches the view any more");
+        tracing::debug!(stream = %self.origin.name(), view = self.wanted.name, "nobody watches the view any more");
         true
     }
 }
@@ -290,7 +393,7 @@ struct Conversion {
     /// The tracks of the stream, and what the view has for them.
     source: Tracks,
     tracks: Tracks,
-    left_out: Vec<LeftOut>,
+    notes: Notes,
     /// Whether another source begins with the next start.
     discontinuity: bool,
 }
@@ -307,19 +410,25 @@ struct Made {
 impl Conversion {
     fn new(convert: Box<dyn Convert>) -> Self {
         let (source, tracks) = (Tracks::empty(), Tracks::empty());
-        Self { convert, source, tracks, left_out: Vec::new(), discontinuity: false }
+        Self { convert, source, tracks, notes: Notes::default(), discontinuity: false }
     }
 
     fn retrack(&mut self, source: &Tracks) {
-        (self.tracks, self.left_out) = self.convert.tracks(source);
+        let plan = self.convert.tracks(source);
+        self.follow(plan);
         self.source = source.clone();
+    }
+
+    fn follow(&mut self, Plan { tracks, notes }: Plan) {
+        (self.tracks, self.notes) = (tracks, notes);
     }
 
     fn is_work(&self, entry: &Entry) -> bool {
         !self.source.same(&entry.tracks) || self.convert.is_work(&entry.frame)
     }
 
-    fn batch(&mut self, entries: Vec<Entry>) -> Made {
+    /// What the view has for `entries`, while `edge_us` says of what time the newest of the stream is.
+    fn batch(&mut self, entries: Vec<Entry>, edge_us: &dyn Fn() -> i64) -> Made {
         let mut made = Made::default();
         let mut frames = Vec::new();
         for entry in entries {
@@ -328,9 +437,17 @@ impl Conversion {
                 made.retracked = true;
             }
             self.discontinuity |= entry.discontinuity;
-            if let Err(reason) = self.convert.frame(entry.frame, &mut frames) {
-                tracing::debug!(reason, "a frame is left out of a view");
-                made.broken += 1;
+            let late = edge_us().saturating_sub(entry.frame.dts.as_micros()) > LATE_US;
+            match self.convert.frame(entry.frame, late, &mut frames) {
+                Ok(None) => {}
+                Ok(Some(plan)) => {
+                    self.follow(plan);
+                    made.retracked = true;
+                }
+                Err(reason) => {
+                    tracing::debug!(reason, "a frame is left out of a view");
+                    made.broken += 1;
+                }
             }
             for frame in frames.drain(..) {
                 let start = self.tracks.starts_at(frame.track, frame.keyframe);
@@ -363,7 +480,7 @@ mod tests {
     struct Rename(Tracks);
 
     impl Rename {
-        fn converter(_: AudioSet, _: &EgressConfig) -> Box<dyn Convert> {
+        fn converter(_: TrackSet, _: &EgressConfig) -> Box<dyn Convert> {
             ALIVE.fetch_add(1, SeqCst);
             Box::new(Self(Tracks::empty()))
         }
@@ -376,7 +493,7 @@ mod tests {
     }
 
     impl Convert for Rename {
-        fn tracks(&mut self, source: &Tracks) -> (Tracks, Vec<LeftOut>) {
+        fn tracks(&mut self, source: &Tracks) -> Plan {
             let (mut tracks, mut left_out) = (Vec::new(), Vec::new());
             for track in source.iter() {
                 match track.params.codec {
@@ -391,16 +508,17 @@ mod tests {
                 }
             }
             self.0 = Tracks::new(tracks);
-            (self.0.clone(), left_out)
+            let notes = Notes { left_out, transcoded: Vec::new() };
+            Plan { tracks: self.0.clone(), notes }
         }
 
         fn is_work(&self, frame: &Frame) -> bool {
             frame.track == TrackId::AUDIO
         }
 
-        fn frame(&mut self, mut frame: Frame, out: &mut Vec<Frame>) -> Result<(), String> {
+        fn frame(&mut self, mut frame: Frame, _: bool, out: &mut Vec<Frame>) -> Result<Option<Plan>, String> {
             if self.0.by_id(frame.track).is_none() {
-                return Ok(());
+                return Ok(None);
             }
             if &frame.payload[..] == b"broken" {
                 return Err("broken".into());
@@ -410,16 +528,26 @@ mod tests {
                 frame.payload = [b"made of ", &frame.payload[..]].concat().into();
             }
             out.push(frame);
-            Ok(())
+            Ok(None)
         }
     }
 
-    const OPUS: AudioSet = AudioSet {
+    const OPUS: TrackSet = TrackSet {
         name: "test",
-        plays: &[Codec::Opus],
-        carries: &[],
-        into: Codec::Opus,
-        makes: true,
+        audio: CodecSet {
+            plays: &[Codec::Opus],
+            carries: &[],
+            in_order: false,
+            into: Codec::Opus,
+            makes: true,
+        },
+        video: CodecSet {
+            plays: &[Codec::Vp8],
+            carries: &[],
+            in_order: false,
+            into: Codec::H264,
+            makes: true,
+        },
         convert: Rename::converter,
     };
 
@@ -438,7 +566,7 @@ mod tests {
     }
 
     const BARE: WireFormat =
-        WireFormat { name: "bare", audio: OPUS, encoder: || Box::new(Bare) as Box<dyn WireEncoder> };
+        WireFormat { name: "bare", carries: OPUS, encoder: || Box::new(Bare) as Box<dyn WireEncoder> };
 
     fn track(id: TrackId, codec: Codec) -> Track {
         let format = match codec.kind() {

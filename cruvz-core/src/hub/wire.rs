@@ -14,15 +14,15 @@ use super::{
     listener::{Listener, Listeners},
     log::{Item, Log, Retention},
     stream::Entry,
-    view::AudioSet,
+    view::TrackSet,
 };
 
 /// A wire format: RTMP messages, FLV tags. Two are the same when their names are.
 #[derive(Clone, Copy)]
 pub(crate) struct WireFormat {
     pub(crate) name: &'static str,
-    /// The audio that those who read it can be expected to play.
-    pub(crate) audio: AudioSet,
+    /// The tracks that it carries, and that those who read it can be expected to play.
+    pub(crate) carries: TrackSet,
     pub(crate) encoder: fn() -> Box<dyn WireEncoder>,
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{
     AccessRequest, Action, Error, ErrorKind, Protocol, StreamName, Subscriber,
+    hub::view::TrackSet,
     runtime::{clock::Clock, context::Context},
     session::{OpenSession, address::WaitingRoom, gate::Refusal},
 };
@@ -159,9 +160,9 @@ impl Hls {
         let context = &self.0.context;
         let mut session = self.admit(request).await?;
         let timeout = Duration::from_millis(context.config.subscribe_timeout_ms);
-        let subscriber = context.hub.subscribe(&request.stream, timeout, None).await;
-        let mut subscriber =
-            subscriber.inspect_err(|error| context.gate.refused_session(&mut session, error))?;
+        let stream = context.hub.playable(&request.stream, timeout).await;
+        let stream = stream.inspect_err(|error| context.gate.refused_session(&mut session, error))?;
+        let mut subscriber = stream.view(TrackSet::HLS).cursor();
         subscriber.rewind();
         let packaged = self.0.start(&request.stream, subscriber, &mut self.0.streams.lock())?;
         packaged.admitted(request, session, context.clock.now());

@@ -3,3 +3,4 @@
 pub mod hls;
 pub mod record;
 mod transcode;
+mod transcoder;

@@ -1,48 +1,66 @@
-//! Audio in the codecs that an egress carries, made once per stream and egress, while somebody watches.
+//! Tracks in the codecs that an egress carries, made once per stream and egress, while somebody watches.
 //!
-//! With the feature `transcode` FFmpeg makes it (`cruvz_media::transcode`). Without, a track that an egress has no room for is
-//! left out, and said to be.
+//! With the feature `transcode` FFmpeg makes them. Without, a track that an egress has no room for is left out, and said to be.
 
-#[cfg(feature = "transcode")]
-use cruvz_media::transcode::{AudioOptions, AudioTranscoder};
-use cruvz_media::{Codec, Frame, Track, TrackId, TrackKind, Tracks};
+use cruvz_media::{Codec, Frame, Timestamp, Track, TrackKind, Tracks};
 
+use super::transcoder::Transcoder;
 use crate::{
     config::EgressConfig,
-    hub::view::{AudioSet, Convert, LeftOut},
+    hub::view::{CodecSet, Convert, LeftOut, Notes, Plan, TrackSet, Transcoded, Verdict},
 };
 
-impl AudioSet {
-    /// WebRTC: browsers play Opus, and nothing else that anybody publishes (RFC 7874 §3).
-    pub(crate) const WEBRTC: Self = set("webrtc", &[Codec::Opus], &[], Codec::Opus);
-    /// RTMP and FLV: AAC and MP3 are what players know; Enhanced RTMP has FourCCs for more.
-    pub(crate) const FLV: Self = set(
-        "flv",
-        &[Codec::Aac, Codec::Mp3],
-        &[Codec::Ac3, Codec::Eac3, Codec::Flac, Codec::Opus],
-        Codec::Aac,
-    );
-    /// MPEG-TS, over SRT and HTTP: what receivers of broadcasts know. Opus has a mapping that FFmpeg and VLC read.
-    pub(crate) const TS: Self =
-        set("mpegts", &[Codec::Aac, Codec::Ac3, Codec::Eac3, Codec::Mp3], &[Codec::Opus], Codec::Aac);
-}
+/// All that anybody publishes.
+const AUDIO: &[Codec] = &[Codec::Aac, Codec::Ac3, Codec::Eac3, Codec::Flac, Codec::Mp3, Codec::Opus];
+const VIDEO: &[Codec] = &[Codec::Av1, Codec::H264, Codec::H265, Codec::Vp8, Codec::Vp9];
 
-const fn set(
-    name: &'static str,
-    plays: &'static [Codec],
-    carries: &'static [Codec],
-    into: Codec,
-) -> AudioSet {
-    let convert = |wanted, egress: &EgressConfig| -> Box<dyn Convert> {
-        Box::new(Transcode { wanted, bitrate_bps: egress.audio_bitrate_bps, lanes: Vec::new() })
+impl TrackSet {
+    /// WebRTC: browsers play Opus, and nothing else that anybody publishes (RFC 7874 §3). They show pictures as they come.
+    pub(crate) const WEBRTC: Self = Self {
+        name: "webrtc",
+        audio: set(&[Codec::Opus], &[], Codec::Opus),
+        video: CodecSet { in_order: true, ..set(VIDEO, &[], Codec::H264) },
+        convert,
     };
-    AudioSet { name, plays, carries, into, makes: cfg!(feature = "transcode"), convert }
+    /// RTMP and FLV: AAC and MP3 are what players know; Enhanced RTMP has FourCCs for more.
+    pub(crate) const FLV: Self = Self {
+        name: "flv",
+        audio: set(
+            &[Codec::Aac, Codec::Mp3],
+            &[Codec::Ac3, Codec::Eac3, Codec::Flac, Codec::Opus],
+            Codec::Aac,
+        ),
+        video: set(VIDEO, &[], Codec::H264),
+        convert,
+    };
+    /// MPEG-TS, over SRT and HTTP: what receivers of broadcasts know. Opus has a mapping that FFmpeg and VLC read.
+    pub(crate) const TS: Self = Self {
+        name: "mpegts",
+        audio: set(&[Codec::Aac, Codec::Ac3, Codec::Eac3, Codec::Mp3], &[Codec::Opus], Codec::Aac),
+        video: set(&[Codec::H264, Codec::H265], &[], Codec::H264),
+        convert,
+    };
+    /// HLS: what fragmented MP4 has a place for, which is all but VP8.
+    pub(crate) const HLS: Self = Self {
+        name: "hls",
+        audio: set(AUDIO, &[], Codec::Aac),
+        video: set(&[Codec::Av1, Codec::H264, Codec::H265, Codec::Vp9], &[], Codec::H264),
+        convert,
+    };
 }
 
-/// Makes the audio of a stream into what `wanted` takes.
+const fn set(plays: &'static [Codec], carries: &'static [Codec], into: Codec) -> CodecSet {
+    CodecSet { plays, carries, in_order: false, into, makes: cfg!(feature = "transcode") }
+}
+
+fn convert(wanted: TrackSet, egress: &EgressConfig) -> Box<dyn Convert> {
+    Box::new(Transcode { wanted, egress: egress.clone(), lanes: Vec::new() })
+}
+
+/// Makes the tracks of a stream into what `wanted` takes.
 struct Transcode {
-    wanted: AudioSet,
-    bitrate_bps: u32,
+    wanted: TrackSet,
+    egress: EgressConfig,
     lanes: Vec<Lane>,
 }
 
@@ -54,80 +72,139 @@ struct Lane {
 
 enum Fate {
     Kept,
-    Made(Box<AudioTranscoder>),
+    /// Kept until a picture is shown before one that came earlier, and then to the next keyframe.
+    Watched {
+        newest: Option<Timestamp>,
+        reordered: bool,
+    },
+    /// `made`: what the view was told of it last.
+    Made {
+        transcoder: Box<Transcoder>,
+        made: Track,
+        reason: &'static str,
+    },
     LeftOut(String),
 }
 
 impl Convert for Transcode {
-    fn tracks(&mut self, source: &Tracks) -> (Tracks, Vec<LeftOut>) {
+    fn tracks(&mut self, source: &Tracks) -> Plan {
         let mut before = std::mem::take(&mut self.lanes);
         for track in source.iter() {
             // One that goes on as it was goes on with what its encoder knows.
             let same = before.iter().position(|lane| lane.source == *track);
             let fate = match same.map(|at| before.swap_remove(at).fate) {
-                Some(fate @ Fate::Made(_)) => fate,
+                Some(fate @ (Fate::Made { .. } | Fate::Watched { .. })) => fate,
                 _ => self.fate(track),
             };
             self.lanes.push(Lane { source: track.clone(), fate });
         }
-        let tracks = self.lanes.iter().filter_map(Lane::track).collect();
-        let left_out = self.lanes.iter().filter_map(|lane| lane.left_out(self.wanted.name)).collect();
-        (Tracks::new(tracks), left_out)
+        self.plan()
     }
 
     fn is_work(&self, frame: &Frame) -> bool {
-        matches!(self.lane(frame.track).map(|lane| &lane.fate), Some(Fate::Made(_)))
+        match self.lanes.iter().find(|lane| lane.source.id == frame.track).map(|lane| &lane.fate) {
+            Some(Fate::Made { .. }) => true,
+            Some(Fate::Watched { reordered, .. }) => *reordered && frame.keyframe,
+            Some(Fate::Kept | Fate::LeftOut(_)) | None => false,
+        }
     }
 
-    fn frame(&mut self, frame: Frame, out: &mut Vec<Frame>) -> Result<(), String> {
-        let lane = self.lanes.iter_mut().find(|lane| lane.source.id == frame.track);
-        match lane.map(|lane| &mut lane.fate) {
-            Some(Fate::Kept) => out.push(frame),
-            Some(Fate::Made(transcoder)) => {
-                out.extend(transcoder.push(&frame).map_err(|error| error.to_string())?);
-            }
-            Some(Fate::LeftOut(_)) | None => {}
+    fn frame(&mut self, frame: Frame, late: bool, out: &mut Vec<Frame>) -> Result<Option<Plan>, String> {
+        let Some(at) = self.lanes.iter().position(|lane| lane.source.id == frame.track) else {
+            return Ok(None);
+        };
+        if self.lanes[at].must_be_made_from(&frame) {
+            let source = self.lanes[at].source.clone();
+            self.lanes[at].fate = self.make_or_leave(&source, Verdict::Reordered);
+            self.lanes[at].push(frame, late, out)?;
+            return Ok(Some(self.plan()));
         }
-        Ok(())
+        let changed = self.lanes[at].push(frame, late, out)?;
+        Ok(changed.then(|| self.plan()))
     }
 }
 
 impl Transcode {
-    fn lane(&self, track: TrackId) -> Option<&Lane> {
-        self.lanes.iter().find(|lane| lane.source.id == track)
+    fn plan(&self) -> Plan {
+        let by = self.wanted.name;
+        let tracks = self.lanes.iter().filter_map(Lane::track).collect();
+        let left_out = self.lanes.iter().filter_map(|lane| lane.left_out(by)).collect();
+        let transcoded = self.lanes.iter().filter_map(|lane| lane.transcoded(by)).collect();
+        Plan { tracks: Tracks::new(tracks), notes: Notes { left_out, transcoded } }
     }
 
     fn fate(&self, track: &Track) -> Fate {
-        let codec = track.params.codec;
-        if track.kind() != TrackKind::Audio || self.wanted.takes(codec) {
-            return Fate::Kept;
+        match self.wanted.verdict(track) {
+            Verdict::Fits => Fate::Kept,
+            Verdict::PerhapsReordered => Fate::Watched { newest: None, reordered: false },
+            verdict @ (Verdict::OtherCodec | Verdict::Reordered) => self.make_or_leave(track, verdict),
         }
+    }
+
+    /// What cannot be made stays where the egress has room for it.
+    fn make_or_leave(&self, track: &Track, verdict: Verdict) -> Fate {
+        let codec = track.params.codec;
+        let has_room = |set: &CodecSet| set.plays.contains(&codec) || set.carries.contains(&codec);
         match self.make(track) {
-            Ok(transcoder) => Fate::Made(Box::new(transcoder)),
-            Err(_) if self.wanted.carries.contains(&codec) => Fate::Kept,
+            Ok(transcoder) => {
+                let made = Track { id: track.id, ..transcoder.track().clone() };
+                let reason = if verdict == Verdict::Reordered { Transcoded::REORDERED } else { "codec" };
+                Fate::Made { transcoder: Box::new(transcoder), made, reason }
+            }
+            Err(_) if self.wanted.of(track.kind()).is_none_or(has_room) => Fate::Kept,
             Err(reason) => Fate::LeftOut(reason),
         }
     }
 
-    fn make(&self, track: &Track) -> Result<AudioTranscoder, String> {
-        if cfg!(feature = "transcode") && !self.wanted.makes {
+    fn make(&self, track: &Track) -> Result<Transcoder, String> {
+        let set = self.wanted.of(track.kind()).ok_or("there is no transcoding of data")?;
+        if cfg!(feature = "transcode") && !set.makes {
             return Err("transcoding is turned off".to_owned());
         }
-        // A publisher may bring many, and each would cost a hundredth of a core.
-        if self.lanes.iter().any(|lane| matches!(lane.fate, Fate::Made(_))) {
-            return Err("only the first audio track is transcoded".to_owned());
+        // A publisher may bring many, and each would cost a hundredth of a core, or a whole one.
+        let same =
+            |lane: &&Lane| matches!(lane.fate, Fate::Made { .. }) && lane.source.kind() == track.kind();
+        if self.lanes.iter().find(same).is_some_and(|lane| lane.source.id != track.id) {
+            let kind = if track.kind() == TrackKind::Audio { "audio" } else { "video" };
+            return Err(format!("only the first {kind} track is transcoded"));
         }
-        let options = AudioOptions::new(self.bitrate_bps);
-        AudioTranscoder::new(&track.params, self.wanted.into, options).map_err(|error| error.to_string())
+        Transcoder::new(track, set.into, &self.egress)
     }
 }
 
 impl Lane {
+    /// Whether it was watched long enough: pictures came out of order, and with `frame` another beginning can be made.
+    fn must_be_made_from(&self, frame: &Frame) -> bool {
+        matches!(self.fate, Fate::Watched { reordered: true, .. }) && frame.keyframe
+    }
+
+    /// Whether it comes as another track from now on.
+    fn push(&mut self, frame: Frame, late: bool, out: &mut Vec<Frame>) -> Result<bool, String> {
+        match &mut self.fate {
+            Fate::Kept => out.push(frame),
+            Fate::Watched { newest, reordered } => {
+                *reordered |= newest.is_some_and(|newest| frame.pts < newest);
+                *newest = (*newest).max(Some(frame.pts));
+                out.push(frame);
+            }
+            Fate::Made { transcoder, made, .. } => {
+                out.extend(transcoder.push(&frame, late)?);
+                let now = transcoder.track();
+                if now.params != made.params {
+                    made.params.clone_from(&now.params);
+                    return Ok(true);
+                }
+            }
+            Fate::LeftOut(_) => {}
+        }
+        Ok(false)
+    }
+
     /// What the view has in its place.
     fn track(&self) -> Option<Track> {
         match &self.fate {
-            Fate::Kept => Some(self.source.clone()),
-            Fate::Made(transcoder) => Some(Track { id: self.source.id, ..transcoder.track().clone() }),
+            Fate::Kept | Fate::Watched { .. } => Some(self.source.clone()),
+            Fate::Made { made, .. } => Some(made.clone()),
             Fate::LeftOut(_) => None,
         }
     }
@@ -137,50 +214,23 @@ impl Lane {
         let (track, codec) = (self.source.id.0, self.source.params.codec.name());
         Some(LeftOut { track, codec, by, reason: reason.clone() })
     }
-}
 
-/// What stands in for FFmpeg in a build without it: there is no transcoder, so nothing of one can be called.
-#[cfg(not(feature = "transcode"))]
-mod absent {
-    use cruvz_media::{Codec, CodecParams, Frame, Track};
-
-    pub(super) struct AudioOptions;
-
-    impl AudioOptions {
-        pub(super) fn new(_: u32) -> Self {
-            Self
-        }
-    }
-
-    pub(super) enum AudioTranscoder {}
-
-    impl AudioTranscoder {
-        pub(super) fn new(from: &CodecParams, to: Codec, _: AudioOptions) -> Result<Self, String> {
-            Err(format!("{} is not made into {to}: this build has no transcoding", from.codec))
-        }
-
-        pub(super) fn push(&mut self, _: &Frame) -> Result<Vec<Frame>, String> {
-            match *self {}
-        }
-
-        pub(super) fn track(&self) -> &Track {
-            match *self {}
-        }
+    fn transcoded(&self, by: &'static str) -> Option<Transcoded> {
+        let Fate::Made { made, reason, .. } = &self.fate else { return None };
+        let (track, codec) = (self.source.id.0, self.source.params.codec.name());
+        Some(Transcoded { track, codec, into: made.params.codec.name(), by, reason })
     }
 }
-#[cfg(not(feature = "transcode"))]
-use absent::{AudioOptions, AudioTranscoder};
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
 
+    use cruvz_media::TrackId;
     use cruvz_media::container::file::{Limits, Reader};
 
     use super::*;
-    #[cfg(not(feature = "transcode"))]
-    use crate::Event;
-    use crate::{Engine, Publisher, hub::view::View};
+    use crate::{Engine, Event, Publisher, hub::view::View};
 
     /// A publisher and the frames of a file that it has written.
     async fn published(file: &str) -> (Engine, Publisher) {
@@ -202,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn what_players_know_stays_as_it_is() {
         let (_engine, publisher) = published("flv/h264_aac.flv").await;
-        for wanted in [AudioSet::FLV, AudioSet::TS] {
+        for wanted in [TrackSet::FLV, TrackSet::TS] {
             assert!(publisher.stream().view(wanted).same(publisher.stream()), "{wanted:?}");
         }
     }
@@ -211,10 +261,10 @@ mod tests {
     #[tokio::test]
     async fn without_ffmpeg_a_track_stays_where_there_is_room_for_it_and_is_left_out_where_not() {
         let (_engine, publisher) = published("flv/av1_opus.flv").await;
-        assert!(publisher.stream().view(AudioSet::FLV).same(publisher.stream()));
+        assert!(publisher.stream().view(TrackSet::FLV).same(publisher.stream()));
         let (engine, publisher) = published("flv/h264_aac.flv").await;
         let mut events = engine.events();
-        let view = publisher.stream().view(AudioSet::WEBRTC);
+        let view = publisher.stream().view(TrackSet::WEBRTC);
         assert_eq!((view.tracks().len(), audio(&view)), (publisher.tracks().len() - 1, None));
         let Some(Event::TrackUnplayable { codec, by, reason, .. }) = events.next().await else {
             panic!("another event")
@@ -228,9 +278,9 @@ mod tests {
     #[tokio::test]
     async fn aac_is_made_into_opus_for_browsers_and_opus_into_aac_for_players() {
         for (file, wanted, codec) in [
-            ("flv/h264_aac.flv", AudioSet::WEBRTC, Codec::Opus),
-            ("flv/av1_opus.flv", AudioSet::FLV, Codec::Aac),
-            ("flv/hevc_flac.flv", AudioSet::TS, Codec::Aac),
+            ("flv/h264_aac.flv", TrackSet::WEBRTC, Codec::Opus),
+            ("flv/av1_opus.flv", TrackSet::FLV, Codec::Aac),
+            ("flv/hevc_flac.flv", TrackSet::TS, Codec::Aac),
         ] {
             let (engine, publisher) = published(file).await;
             let stream = publisher.stream().clone();
@@ -264,9 +314,101 @@ mod tests {
         let opus = stream.tracks().first(TrackKind::Audio).unwrap().clone();
         let more: Vec<_> =
             (0..3).map(|n| Track { id: TrackId(opus.id.0 + 10 * n), ..opus.clone() }).collect();
-        let mut transcode = Transcode { wanted: AudioSet::FLV, bitrate_bps: 128_000, lanes: Vec::new() };
-        let (tracks, left_out) = transcode.tracks(&Tracks::new(more));
+        let egress = EgressConfig::default();
+        let mut transcode = Transcode { wanted: TrackSet::FLV, egress, lanes: Vec::new() };
+        let Plan { tracks, notes } = transcode.tracks(&Tracks::new(more));
         let codecs: Vec<_> = tracks.iter().map(|track| track.params.codec).collect();
-        assert_eq!((codecs, left_out.len()), (vec![Codec::Aac, Codec::Opus, Codec::Opus], 0));
+        assert_eq!((codecs, notes.left_out.len()), (vec![Codec::Aac, Codec::Opus, Codec::Opus], 0));
+    }
+
+    #[cfg(feature = "transcode")]
+    #[tokio::test]
+    async fn pictures_out_of_order_are_put_in_order_for_browsers_and_that_is_told() {
+        let (engine, publisher) = published("flv/h264_aac.flv").await;
+        let mut events = engine.events();
+        let stream = publisher.stream().clone();
+        let (mut untouched, view) = (stream.view(TrackSet::FLV).cursor(), stream.view(TrackSet::WEBRTC));
+        let event = events.next().await;
+        assert!(matches!(event, Some(Event::PicturesReordered { transcoded: true, .. })), "{event:?}");
+        let [audio, video] = &stream.info().transcoded[..] else { panic!("{:?}", stream.info()) };
+        let (video, audio) = if video.reason == "reordered" { (video, audio) } else { (audio, video) };
+        assert_eq!((video.codec, video.into, video.by), ("H.264", "H.264", "webrtc"));
+        assert_eq!((audio.codec, audio.into, audio.reason), ("AAC", "Opus", "codec"));
+        let made = shown(&mut view.cursor(), &stream).await;
+        let mut expected = shown(&mut untouched, &stream).await;
+        assert!(!expected.is_sorted());
+        expected.sort();
+        // The last two are still awaited by the decoder when the stream ends.
+        assert_eq!(made, expected[..made.len()]);
+        assert!(made.len() + 3 > expected.len(), "{} of {}", made.len(), expected.len());
+    }
+
+    /// When the pictures of a stream that ends now are shown, in the order they come.
+    #[cfg(feature = "transcode")]
+    async fn shown(cursor: &mut crate::Subscriber, stream: &crate::LiveStream) -> Vec<Timestamp> {
+        stream.end("the show is over");
+        let mut shown = Vec::new();
+        while let Some(entry) = cursor.next_entry().await {
+            if entry.tracks.by_id(entry.frame.track).unwrap().kind() == TrackKind::Video {
+                shown.push(entry.frame.pts);
+            }
+        }
+        shown
+    }
+
+    #[cfg(feature = "transcode")]
+    #[tokio::test]
+    async fn video_that_receivers_of_broadcasts_do_not_know_is_made_into_h264() {
+        for file in ["flv/vp9_ac3.flv", "flv/av1_opus.flv"] {
+            let (_engine, publisher) = published(file).await;
+            let stream = publisher.stream().clone();
+            assert!(stream.view(TrackSet::HLS).same(&stream), "{file}");
+            let view = stream.view(TrackSet::TS);
+            assert_eq!(view.tracks().first(TrackKind::Video).unwrap().params.codec, Codec::H264);
+            assert!(!shown(&mut view.cursor(), &stream).await.is_empty(), "{file}");
+        }
+    }
+
+    #[cfg(not(feature = "transcode"))]
+    #[tokio::test]
+    async fn without_ffmpeg_video_that_has_no_room_is_left_out_in_words() {
+        let (engine, publisher) = published("flv/vp9_ac3.flv").await;
+        let mut events = engine.events();
+        let view = publisher.stream().view(TrackSet::TS);
+        assert!(view.tracks().first(TrackKind::Video).is_none());
+        let Some(Event::TrackUnplayable { codec, by, reason, .. }) = events.next().await else {
+            panic!("another event")
+        };
+        assert_eq!((codec, by), ("VP9", "mpegts"));
+        assert_eq!(reason, "VP9 is not made into H.264: this build has no transcoding");
+    }
+
+    /// A source that does not say whether it has B-frames is watched until it shows some.
+    #[cfg(feature = "transcode")]
+    #[tokio::test]
+    async fn pictures_that_turn_out_to_be_out_of_order_are_made_from_the_next_keyframe_on() {
+        let path = format!("{}/../cruvz-media/tests/fixtures/flv/h264_aac.flv", env!("CARGO_MANIFEST_DIR"));
+        let mut reader = Reader::open(File::open(path).unwrap(), Limits::default()).unwrap();
+        let mut track = reader.tracks().first(TrackKind::Video).unwrap().clone();
+        if let cruvz_media::Format::Video(video) = &mut track.params.format {
+            video.reorder_depth = None;
+        }
+        let (wanted, egress) = (TrackSet::WEBRTC, EgressConfig::default());
+        let mut transcode = Transcode { wanted, egress, lanes: Vec::new() };
+        let plan = transcode.tracks(&Tracks::new(vec![track.clone()]));
+        assert_eq!(*plan.tracks, [track.clone()]);
+        let (mut plans, mut kept, mut made) = (Vec::new(), 0, Vec::new());
+        while let Some(frame) = reader.next_frame().unwrap() {
+            if frame.track != track.id {
+                continue;
+            }
+            let mut out = Vec::new();
+            plans.extend(transcode.frame(frame, false, &mut out).unwrap());
+            if plans.is_empty() { kept += out.len() } else { made.extend(out) }
+        }
+        let [plan] = &plans[..] else { panic!("{plans:?}") };
+        assert_eq!(plan.notes.transcoded[0].reason, Transcoded::REORDERED);
+        assert_eq!((kept, made[0].keyframe), (5, true));
+        assert!(made.is_sorted_by_key(|frame| frame.pts));
     }
 }

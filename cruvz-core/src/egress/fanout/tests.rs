@@ -21,7 +21,7 @@ use crate::{
     Engine, EngineConfig, Protocol, Publisher, Role,
     config::Overflow,
     hub::{
-        view::AudioSet,
+        view::TrackSet,
         wire::{WireEncoder, WireFormat},
     },
 };
@@ -36,7 +36,7 @@ struct Numbered;
 
 const NUMBERED: WireFormat = WireFormat {
     name: "numbered",
-    audio: AudioSet::TS,
+    carries: TrackSet::FLV,
     encoder: || Box::new(Numbered) as Box<dyn WireEncoder>,
 };
 

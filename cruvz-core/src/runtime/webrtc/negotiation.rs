@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     AccessRequest, Action, Error, ErrorKind, LiveStream, Protocol,
-    hub::view::AudioSet,
+    hub::view::TrackSet,
     protocol::webrtc::{
         Credentials, Transport, TransportConfig, TransportLimits, receiver,
         sdp::{
@@ -113,7 +113,7 @@ impl Exchange {
             self.context.gate.refused_session(&mut session, &error);
             WebRtcRefusal::of_viewer(error)
         })?;
-        let stream = stream.view(AudioSet::WEBRTC);
+        let stream = stream.view(TrackSet::WEBRTC);
         let tracks = stream.tracks();
         let ours = self.ours()?;
         let cname = hex(&entropy::<8>()?);
