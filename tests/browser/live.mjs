@@ -81,10 +81,14 @@ export async function withRelay(target, conditions, use, port = 0) {
 
 const ENCODING = ['-c:v', 'libx264', '-preset', 'ultrafast', '-tune', 'zerolatency', '-pix_fmt', 'yuv420p', '-b:v', '1200k'];
 
-/** Publishes colour bars and a tone at `rate` frames per second while `use` runs; `video` says how the picture is encoded. */
-export async function withPublisher(url, rate, use, { video } = {}) {
+/**
+ * Publishes colour bars and a tone at `rate` frames per second while `use` runs; `video` says how the picture is encoded, `sources` what
+ * else is to be seen and heard (two of lavfi).
+ */
+export async function withPublisher(url, rate, use, { video, sources } = {}) {
   const gop = Math.round(2 * evaluate(rate));
-  const input = ['-re', '-f', 'lavfi', '-i', `testsrc2=size=640x360:rate=${rate}`, '-f', 'lavfi', '-i', 'sine=frequency=440:sample_rate=48000'];
+  const [seen, heard] = sources ?? [`testsrc2=size=640x360:rate=${rate}`, 'sine=frequency=440:sample_rate=48000'];
+  const input = ['-re', '-f', 'lavfi', '-i', seen, '-f', 'lavfi', '-i', heard];
   const keyframes = ['-g', `${gop}`, '-keyint_min', `${gop}`, '-sc_threshold', '0'];
   const audio = ['-c:a', 'aac', '-b:a', '96k', '-ac', '2'];
   const encoding = video ?? [...ENCODING, ...keyframes];

@@ -84,7 +84,7 @@ window.publish = async (url, { codec, source = 'camera', width = 640, height = 3
 /** Keeps in `window.seen` what `video` shows: the time of each picture, and its mark. */
 function keep(video, marks) {
   const began = performance.now();
-  const seen = { media: [], shown: [], delays: [], unread: 0, firstPicture: null, answered: null };
+  const seen = { media: [], shown: [], delays: [], marks: [], unread: 0, firstPicture: null, answered: null };
   window.seen = seen;
   const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = [BITS * CELL + 64, 2 * CELL];
@@ -97,7 +97,10 @@ function keep(video, marks) {
     if (!marks) return;
     const stamp = readMark(pen, video);
     if (stamp === null) seen.unread += 1;
-    else seen.delays.push([at, performance.now() - stamp]);
+    else {
+      seen.delays.push([at, performance.now() - stamp]);
+      seen.marks.push([Date.now(), stamp]);
+    }
   };
   video.requestVideoFrameCallback(look);
   return seen;
@@ -119,6 +122,54 @@ window.play = async (url, { marks = false, key, port } = {}) => {
   seen.answered = performance.now() - began;
   await video.play();
   return session;
+};
+
+/** Finds the first loud sample behind silence, 128 at a time; tells when it was, in seconds of the context. */
+const LISTENER = `registerProcessor('listener', class extends AudioWorkletProcessor {
+  process([[samples]]) {
+    this.quiet ??= 0;
+    const at = samples ? samples.findIndex((sample) => Math.abs(sample) > 0.05) : -1;
+    if (at >= 0) {
+      if (this.quiet > sampleRate / 4) this.port.postMessage(currentTime + at / sampleRate);
+      this.quiet = 0;
+    } else this.quiet += 128;
+    return true;
+  }
+});`;
+
+/** Notes when flashes are shown and beeps are heard of what plays, in ms of `performance.now()`, for `forMs`. */
+window.flashesAndBeeps = async (forMs) => {
+  const video = document.querySelector('video');
+  const [flashes, beeps, playouts] = [[], [], []];
+  const canvas = document.createElement('canvas');
+  [canvas.width, canvas.height] = [8, 8];
+  const pen = canvas.getContext('2d', { willReadFrequently: true });
+  let dark = 0;
+  const look = (at, { expectedDisplayTime }) => {
+    video.requestVideoFrameCallback(look);
+    pen.drawImage(video, 0, 0, 8, 8);
+    const bright = pen.getImageData(4, 4, 1, 1).data[1] > 128;
+    if (bright && dark > 5) flashes.push(expectedDisplayTime);
+    dark = bright ? 0 : dark + 1;
+  };
+  video.requestVideoFrameCallback(look);
+  const context = new AudioContext({ latencyHint: 'interactive' });
+  await context.audioWorklet.addModule(URL.createObjectURL(new Blob([LISTENER], { type: 'text/javascript' })));
+  const listener = new AudioWorkletNode(context, 'listener', { numberOfOutputs: 1 });
+  listener.port.onmessage = ({ data }) => {
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    beeps.push(performanceTime + 1000 * (data - contextTime));
+  };
+  context.createMediaStreamSource(new MediaStream(video.srcObject.getAudioTracks())).connect(listener).connect(context.destination);
+  await context.resume();
+  for (const end = performance.now() + forMs; performance.now() < end; await new Promise((resume) => setTimeout(resume, 500))) {
+    const reports = [...(await connections.play.getStats()).values()].filter(({ type }) => type === 'inbound-rtp');
+    const of = (kind) => reports.find((report) => report.kind === kind)?.estimatedPlayoutTimestamp;
+    if (of('audio') && of('video')) playouts.push(of('video') - of('audio'));
+  }
+  const latencies = { base: 1000 * context.baseLatency, output: 1000 * context.outputLatency };
+  await context.close();
+  return { flashes, beeps, playouts, latencies };
 };
 
 /** The same by the package whip-whep: it trickles candidates, can restart ICE and is told to stop. */
