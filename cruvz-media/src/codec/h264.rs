@@ -1,11 +1,14 @@
 //! H.264: the avcC record (ISO/IEC 14496-15 §5.3.3.1), what its sequence parameter set says (ISO/IEC 14496-10
 //! §7.3.2.1, annex E), and which payloads are keyframes.
 
+mod references;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{Error, bits::BitReader, frame_rate, nal::unescape, sei, vui::skip_display};
 use crate::{Codec, CodecParams, Format, VideoFormat};
 
+pub use self::references::References;
 pub use super::nal::{nal_units, to_four_byte_lengths};
 
 /// Profiles whose parameter sets carry chroma format and bit depth (ISO/IEC 14496-10 §7.3.2.1.1).

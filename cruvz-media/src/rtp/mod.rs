@@ -12,6 +12,7 @@ mod depacketizer;
 mod discard;
 mod nal;
 mod opus;
+mod order;
 mod packet;
 mod packetizer;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod vp9;
 pub use depacketizer::{Counters, Depacketizer, Event, Limits};
 pub use discard::is_discardable;
 pub use opus::params as opus_params;
+pub use order::Order;
 pub use packet::{Extensions, Header, Packet};
 pub use packetizer::{DEFAULT_PAYLOAD_BYTES, MIN_PAYLOAD_BYTES, Packetizer, Payload};
 

@@ -56,6 +56,32 @@ fn received(file: &str) -> (Track, Vec<Frame>) {
     (Track { id: TrackId::VIDEO, timescale: Timescale::MPEG, params: params.unwrap() }, frames)
 }
 
+/// Two seconds of moving bars as libx264 encodes them when told `options`, 60 frames in two groups.
+fn x264(options: &[&str]) -> (Track, Vec<Frame>) {
+    let input = [
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x180:rate=30:duration=2",
+        "-pix_fmt",
+        "yuv420p",
+    ];
+    let output = ["-g", "30", "-f", "flv", "-"];
+    let mut ffmpeg = std::process::Command::new("ffmpeg");
+    let done = ffmpeg.args(input).args(["-c:v", "libx264"]).args(options).args(output).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut reader = Reader::open(std::io::Cursor::new(done.stdout), Limits::default()).unwrap();
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next_frame().unwrap() {
+        frames.push(frame);
+    }
+    let track = reader.tracks().first(TrackKind::Video).unwrap().clone();
+    frames.retain(|frame| frame.track == track.id);
+    (track, frames)
+}
+
 fn transcode(track: &Track, options: VideoOptions, frames: &[Frame]) -> (Track, Vec<Frame>) {
     let mut transcoder = VideoTranscoder::new(track, options).unwrap();
     let mut made: Vec<_> = frames.iter().flat_map(|frame| transcoder.push(frame).unwrap()).collect();
@@ -293,6 +319,37 @@ fn nothing_comes_out_before_the_first_keyframe() {
     let at = frames.iter().skip(1).position(|frame| frame.keyframe).unwrap() + 1;
     let (_, made) = transcode(&track, VideoOptions::default(), &frames[1..]);
     assert!(made[0].keyframe && made[0].pts == frames[at].pts);
+}
+
+/// What [`rtp::Order`] leaves of a stream is shown in order, and sample by sample as it would be with all the rest.
+#[test]
+fn what_is_left_for_players_without_reordering_is_exact() {
+    for (options, least) in [
+        (&["-preset", "veryfast"][..], 16),
+        (&["-preset", "medium"], 4),
+        (&["-preset", "slow"], 4),
+        (&["-preset", "medium", "-x264-params", "b-pyramid=none"], 16),
+        (&["-preset", "medium", "-x264-params", "b-pyramid=strict"], 4),
+        (&["-preset", "medium", "-bf", "1"], 30),
+        (&["-preset", "fast", "-weightp", "2", "-bf", "2"], 4),
+        (&["-preset", "veryfast", "-slices", "3"], 16),
+        (&["-preset", "medium", "-flags", "+ildct+ilme", "-x264opts", "tff=1"], 4),
+        (&["-preset", "medium", "-bf", "0"], 60),
+    ] {
+        let (track, frames) = x264(options);
+        let mut order = rtp::Order::default();
+        order.retrack(&track.params);
+        let kept: Vec<_> = frames.iter().filter(|frame| order.takes(frame)).cloned().collect();
+        assert!(kept.len() >= least, "{options:?}: {} of {}", kept.len(), frames.len());
+        assert!(kept.is_sorted_by_key(|frame| frame.pts), "{options:?}");
+        let whole = seen(&track, &frames);
+        let left = seen(&track, &kept);
+        assert_eq!(left.len(), kept.len(), "{options:?}");
+        for (at, luma) in left {
+            let (_, expected) = whole.iter().find(|(shown, _)| *shown == at).unwrap();
+            assert!(*expected == luma, "{options:?}: another picture at {at}");
+        }
+    }
 }
 
 /// Frames one after the other until there are `count`, as if the source went on.
