@@ -183,6 +183,9 @@ pub struct EgressConfig {
     /// somebody watches. If not, it is left out where the format has no room for it, and of a stream with B-frames WebRTC
     /// viewers get the few pictures that can do without. Of no effect in a build without the feature `transcode`, which never does.
     pub transcode_video: bool,
+    /// Streams whose video is made so at once, at most. Default 0: two for each core of the machine. Viewers of further ones get what
+    /// they would without.
+    pub max_video_transcodes: usize,
     /// The bit rate of video that is made so, in bits per second, 200,000 to 50,000,000. Default 0: a constant quality, and at
     /// most 0.12 bits per pixel, which is 3.3 Mbit/s for 720p30.
     pub video_bitrate_bps: u32,
@@ -206,6 +209,7 @@ impl Default for EgressConfig {
             transcode_audio: true,
             audio_bitrate_bps: 128_000,
             transcode_video: true,
+            max_video_transcodes: 0,
             video_bitrate_bps: 0,
         }
     }

@@ -1,10 +1,15 @@
 //! All streams of an engine, by name.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, num::NonZeroUsize, sync::Arc, thread::available_parallelism, time::Duration,
+};
 
 use cruvz_media::Tracks;
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 use super::{name::StreamName, publisher::Publisher, stream::LiveStream, subscriber::Subscriber};
 use crate::{
@@ -23,6 +28,7 @@ pub(crate) struct HubContext {
     pub(crate) egress: EgressConfig,
     pub(crate) events: EventSink,
     pub(crate) runtime: Handle,
+    pub(crate) video_places: Places,
     streams: Mutex<HashMap<StreamName, LiveStream>>,
 }
 
@@ -37,6 +43,44 @@ impl HubContext {
         if streams.get(stream.name()).is_some_and(|listed| listed.same(stream)) && condition(stream) {
             streams.remove(stream.name());
         }
+    }
+}
+
+/// How many streams may have their video made at once: it is the work that a machine can run out of.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    count: usize,
+}
+
+/// One of them, taken.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Places {
+    pub(crate) fn new(count: usize) -> Self {
+        let count = count.min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(count)), count }
+    }
+
+    /// As many as are configured, or as this machine has cores for.
+    fn of(egress: &EgressConfig) -> Self {
+        match egress.max_video_transcodes {
+            0 => Self::new(2 * available_parallelism().map_or(1, NonZeroUsize::get)),
+            count => Self::new(count),
+        }
+    }
+
+    /// One that is free.
+    ///
+    /// # Errors
+    /// In words, if there is none.
+    pub(crate) fn take(&self) -> Result<Place, String> {
+        let permit = Arc::clone(&self.free).try_acquire_owned();
+        let full = |_| format!("transcoding video of {} streams is allowed, and done", self.count);
+        permit.map(|permit| Place { _permit: permit }).map_err(full)
     }
 }
 
@@ -85,7 +129,8 @@ impl Hub {
         events: EventSink,
         runtime: Handle,
     ) -> Self {
-        Self(Arc::new(HubContext { clock, config, egress, events, runtime, streams: Mutex::default() }))
+        let (video_places, streams) = (Places::of(&egress), Mutex::default());
+        Self(Arc::new(HubContext { clock, config, egress, events, runtime, video_places, streams }))
     }
 
     /// Every stream, by name.

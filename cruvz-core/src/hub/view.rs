@@ -10,7 +10,7 @@ use cruvz_media::{Codec, Frame, Track, TrackKind, Tracks};
 use serde::Serialize;
 
 use super::{
-    registry::Interest,
+    registry::{HubContext, Interest},
     stream::{Entry, LiveStream, WeakStream},
     subscriber::Subscriber,
     wire::{WireFormat, WireLog},
@@ -34,7 +34,7 @@ pub(crate) struct TrackSet {
     pub(crate) name: &'static str,
     pub(crate) audio: CodecSet,
     pub(crate) video: CodecSet,
-    pub(crate) convert: fn(Self, &EgressConfig) -> Box<dyn Convert>,
+    pub(crate) convert: fn(Self, &HubContext) -> Box<dyn Convert>,
 }
 
 /// Which codecs of one kind an egress carries.
@@ -258,7 +258,7 @@ impl LiveStream {
             return view;
         }
         // Made before the list is locked: it takes a millisecond.
-        let mut conversion = Conversion::new((wanted.convert)(wanted, &origin.hub().egress));
+        let mut conversion = Conversion::new((wanted.convert)(wanted, origin.hub()));
         conversion.retrack(&source);
         let mut views = origin.views();
         if let Some(view) = find(&views, wanted) {
@@ -480,7 +480,7 @@ mod tests {
     struct Rename(Tracks);
 
     impl Rename {
-        fn converter(_: TrackSet, _: &EgressConfig) -> Box<dyn Convert> {
+        fn converter(_: TrackSet, _: &HubContext) -> Box<dyn Convert> {
             ALIVE.fetch_add(1, SeqCst);
             Box::new(Self(Tracks::empty()))
         }

@@ -7,7 +7,10 @@ use cruvz_media::{Codec, Frame, Timestamp, Track, TrackKind, Tracks};
 use super::transcoder::Transcoder;
 use crate::{
     config::EgressConfig,
-    hub::view::{CodecSet, Convert, LeftOut, Notes, Plan, TrackSet, Transcoded, Verdict},
+    hub::{
+        registry::{HubContext, Place, Places},
+        view::{CodecSet, Convert, LeftOut, Notes, Plan, TrackSet, Transcoded, Verdict},
+    },
 };
 
 /// All that anybody publishes.
@@ -53,14 +56,17 @@ const fn set(plays: &'static [Codec], carries: &'static [Codec], into: Codec) ->
     CodecSet { plays, carries, in_order: false, into, makes: cfg!(feature = "transcode") }
 }
 
-fn convert(wanted: TrackSet, egress: &EgressConfig) -> Box<dyn Convert> {
-    Box::new(Transcode { wanted, egress: egress.clone(), lanes: Vec::new() })
+fn convert(wanted: TrackSet, hub: &HubContext) -> Box<dyn Convert> {
+    let (egress, places) = (hub.egress.clone(), hub.video_places.clone());
+    Box::new(Transcode { wanted, egress, places, lanes: Vec::new() })
 }
 
 /// Makes the tracks of a stream into what `wanted` takes.
 struct Transcode {
     wanted: TrackSet,
     egress: EgressConfig,
+    /// How many of all streams may be made at once.
+    places: Places,
     lanes: Vec<Lane>,
 }
 
@@ -82,6 +88,7 @@ enum Fate {
         transcoder: Box<Transcoder>,
         made: Track,
         reason: &'static str,
+        _place: Option<Place>,
     },
     LeftOut(String),
 }
@@ -89,6 +96,8 @@ enum Fate {
 impl Convert for Transcode {
     fn tracks(&mut self, source: &Tracks) -> Plan {
         let mut before = std::mem::take(&mut self.lanes);
+        // What ends makes room for what begins.
+        before.retain(|lane| source.contains(&lane.source));
         for track in source.iter() {
             // One that goes on as it was goes on with what its encoder knows.
             let same = before.iter().position(|lane| lane.source == *track);
@@ -146,17 +155,17 @@ impl Transcode {
         let codec = track.params.codec;
         let has_room = |set: &CodecSet| set.plays.contains(&codec) || set.carries.contains(&codec);
         match self.make(track) {
-            Ok(transcoder) => {
+            Ok((transcoder, place)) => {
                 let made = Track { id: track.id, ..transcoder.track().clone() };
                 let reason = if verdict == Verdict::Reordered { Transcoded::REORDERED } else { "codec" };
-                Fate::Made { transcoder: Box::new(transcoder), made, reason }
+                Fate::Made { transcoder: Box::new(transcoder), made, reason, _place: place }
             }
             Err(_) if self.wanted.of(track.kind()).is_none_or(has_room) => Fate::Kept,
             Err(reason) => Fate::LeftOut(reason),
         }
     }
 
-    fn make(&self, track: &Track) -> Result<Transcoder, String> {
+    fn make(&self, track: &Track) -> Result<(Transcoder, Option<Place>), String> {
         let set = self.wanted.of(track.kind()).ok_or("there is no transcoding of data")?;
         if cfg!(feature = "transcode") && !set.makes {
             return Err("transcoding is turned off".to_owned());
@@ -168,7 +177,8 @@ impl Transcode {
             let kind = if track.kind() == TrackKind::Audio { "audio" } else { "video" };
             return Err(format!("only the first {kind} track is transcoded"));
         }
-        Transcoder::new(track, set.into, &self.egress)
+        let place = (track.kind() == TrackKind::Video).then(|| self.places.take()).transpose()?;
+        Ok((Transcoder::new(track, set.into, &self.egress)?, place))
     }
 }
 
@@ -315,7 +325,8 @@ mod tests {
         let more: Vec<_> =
             (0..3).map(|n| Track { id: TrackId(opus.id.0 + 10 * n), ..opus.clone() }).collect();
         let egress = EgressConfig::default();
-        let mut transcode = Transcode { wanted: TrackSet::FLV, egress, lanes: Vec::new() };
+        let mut transcode =
+            Transcode { wanted: TrackSet::FLV, egress, places: Places::new(1), lanes: Vec::new() };
         let Plan { tracks, notes } = transcode.tracks(&Tracks::new(more));
         let codecs: Vec<_> = tracks.iter().map(|track| track.params.codec).collect();
         assert_eq!((codecs, notes.left_out.len()), (vec![Codec::Aac, Codec::Opus, Codec::Opus], 0));
@@ -394,7 +405,7 @@ mod tests {
             video.reorder_depth = None;
         }
         let (wanted, egress) = (TrackSet::WEBRTC, EgressConfig::default());
-        let mut transcode = Transcode { wanted, egress, lanes: Vec::new() };
+        let mut transcode = Transcode { wanted, egress, places: Places::new(1), lanes: Vec::new() };
         let plan = transcode.tracks(&Tracks::new(vec![track.clone()]));
         assert_eq!(*plan.tracks, [track.clone()]);
         let (mut plans, mut kept, mut made) = (Vec::new(), 0, Vec::new());
@@ -410,5 +421,26 @@ mod tests {
         assert_eq!(plan.notes.transcoded[0].reason, Transcoded::REORDERED);
         assert_eq!((kept, made[0].keyframe), (5, true));
         assert!(made.is_sorted_by_key(|frame| frame.pts));
+    }
+
+    #[cfg(feature = "transcode")]
+    #[tokio::test]
+    async fn beyond_the_limit_a_stream_is_what_it_would_be_without_and_a_place_is_free_again() {
+        let (_engine, publisher) = published("flv/vp9_ac3.flv").await;
+        let source = publisher.stream().tracks();
+        let places = Places::new(1);
+        let another = || Transcode {
+            wanted: TrackSet::TS,
+            egress: EgressConfig::default(),
+            places: places.clone(),
+            lanes: Vec::new(),
+        };
+        let (mut first, mut second) = (another(), another());
+        assert_eq!(first.tracks(&source).notes.transcoded.len(), 1);
+        let Plan { tracks, notes } = second.tracks(&source);
+        assert!(tracks.first(TrackKind::Video).is_none());
+        assert_eq!(notes.left_out[0].reason, "transcoding video of 1 streams is allowed, and done");
+        drop(first);
+        assert_eq!(second.tracks(&source).notes.transcoded.len(), 1);
     }
 }
