@@ -12,14 +12,14 @@ use tokio::net::TcpListener;
 
 use crate::{
     Authorizer, EngineConfig, Error, ErrorKind, Events, FilePlayback, FileSource, LiveStream, Protocol,
-    Publisher, Result, Role, SessionId, SessionInfo, StreamName, Subscriber,
+    Publisher, Result, Role, SessionId, SessionInfo, Span, StreamName, Subscriber,
     analytics::{event::EventSink, totals::Totals},
     egress::{self, fanout::Fanout, live::Live},
     hub::{registry::Hub, stream::StreamInfo},
     ingest::{self, file::OpenFile, tcp::TlsConfig},
     package::{
         hls::Hls,
-        record::{RecordPolicy, RecordingInfo, Recordings, vod::Vod},
+        record::{RecordPolicy, RecordingInfo, Recordings, download::Clip, vod::Vod},
     },
     protocol::{rtmp, srt, udp},
     runtime::{
@@ -299,7 +299,25 @@ impl Engine {
         self.0.recordings.delete(id).await
     }
 
-    /// Recordings as HLS, for any HTTP framework to mount.
+    /// A part of a recording, as a view of it that plays at once: nothing is copied. Of a recording that goes on, what is complete by now.
+    ///
+    /// ```no_run
+    /// # async fn run(engine: cruvz_core::Engine, recording: &str) -> cruvz_core::Result<()> {
+    /// use cruvz_core::{Moment, Span};
+    ///
+    /// let last_half_minute = Span { from: Some(Moment::BeforeEnd(30_000_000_000)), to: None };
+    /// let clip = engine.clip(recording, last_half_minute).await?;
+    /// println!("/vod/{recording}/index.m3u8?{} /vod/{recording}.mp4?{}", clip.query, clip.query);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such recording, or nothing in that time; `Io`.
+    pub async fn clip(&self, recording: &str, span: Span) -> Result<Clip> {
+        self.0.recordings.clip(recording, span).await
+    }
+
+    /// Recordings as HLS and MP4, for any HTTP framework to mount.
     pub fn vod(&self) -> Vod {
         Vod::new(self.0.context.clone(), self.0.recordings.clone())
     }

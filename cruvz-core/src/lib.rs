@@ -34,6 +34,7 @@ pub mod store;
 pub use cruvz_media::{
     AudioFormat, Codec, CodecParams, Format, Frame, Timescale, Timestamp, Track, TrackId, TrackKind, Tracks,
     VideoFormat, codec,
+    vod::span::{Moment, Span, SpanError},
 };
 
 pub use crate::{
@@ -55,6 +56,7 @@ pub use crate::{
         hls::{Hls, HlsRequest, HlsResponse},
         record::{
             RecordPolicy, RecordingInfo,
+            download::{Clip, Download, DownloadBody, DownloadRequest},
             vod::{Vod, VodRequest},
         },
     },

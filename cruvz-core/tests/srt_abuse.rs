@@ -130,7 +130,10 @@ async fn no_datagram_from_anywhere_to_anybody_hurts_others() {
     let counted = |reason| refusals(&bystanders.server, Protocol::Srt, reason);
     let (strays, malformed) = (counted("stray_datagram"), counted("malformed_packet"));
     println!("{strays} strays, {malformed} malformed");
-    assert!(strays > 1_000 && malformed > 10, "{strays} strays and {malformed} malformed packets are counted");
+    assert!(
+        strays > 1_000 && malformed > 10,
+        "{strays} strays and {malformed} malformed packets are counted"
+    );
     let newcomer = Peer::connect(addr, "read:live/copy").await;
     assert!(newcomer.is_ok(), "a new caller is let in");
 }

@@ -49,7 +49,7 @@ fn boxes(file: &Bytes) -> Vec<([u8; 4], std::ops::Range<usize>)> {
     found
 }
 
-fn write(name: &str, init: &Bytes, segments: &[Bytes], cut: Option<Cut>) -> (Movie, PathBuf) {
+fn write(name: &str, init: &Bytes, segments: &[Bytes], cut: Cut) -> (Movie, PathBuf) {
     let mut builder = Builder::default();
     builder.init(init).expect("it is our own");
     for (source, segment) in (0..).zip(segments) {
@@ -109,7 +109,7 @@ fn digests(frames: &[(i64, String)]) -> Vec<&str> {
 fn ffmpeg_decodes_the_frames_of_the_source_and_no_others() {
     for name in ["mp4/avc-aac.mp4", "mp4/hevc-mp3.mp4", "mp4/av1-opus-fragmented.mp4"] {
         let (init, segments) = segments(name);
-        let (movie, file) = write(&name.replace('/', "-"), &init, &segments, None);
+        let (movie, file) = write(&name.replace('/', "-"), &init, &segments, Cut::default());
         let (expected, shown) = (decoded(&fixture(name), "0:v"), decoded(&file, "0:v"));
         assert_eq!(digests(&shown), digests(&expected), "{name}");
         // The packager begins with the picture; sound before it is left out.
@@ -132,8 +132,9 @@ fn a_cut_shows_the_pictures_of_its_time_and_no_others() {
     let first = expected[0].0;
     let at = |index: usize| Timestamp::from_millis(expected[index].0 - first);
     let shift = first_pts(&init, &segments);
-    let cut = Cut { from: at(from).saturating_add_ticks(shift), to: at(to).saturating_add_ticks(shift) };
-    let (movie, file) = write("cut.mp4", &init, &segments, Some(cut));
+    let from_to = [from, to].map(|index| Some(at(index).saturating_add_ticks(shift)));
+    let cut = Cut { from: from_to[0], to: from_to[1] };
+    let (movie, file) = write("cut.mp4", &init, &segments, cut);
     let shown = decoded(&file, "0:v");
     assert_eq!(digests(&shown), digests(&expected)[from..to]);
     assert_eq!(movie.duration(), at(to).duration_since(at(from)));

@@ -11,7 +11,7 @@ use axum::{
 use cruvz_core::{Action, ErrorKind};
 
 use crate::{
-    api::{Problem, events, health, metrics, recordings, server, sessions, streams},
+    api::{Problem, clips, events, health, metrics, recordings, server, sessions, streams},
     app::App,
     play::{cors, hls, live, vod, webrtc},
     web,
@@ -47,6 +47,7 @@ fn media(app: &App) -> Router<App> {
         .route("/ts/{app}/{file}", get(live::ts))
         .route("/hls/{app}/{name}/{*path}", get(hls::play))
         .route("/vod/{recording}/{*path}", get(vod::play))
+        .route("/vod/{file}", get(vod::download))
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state((app.clone(), &cors::MEDIA), cors::layer))
 }
@@ -74,6 +75,7 @@ fn api() -> Router<App> {
         .route("/recordings", get(recordings::list).post(recordings::start))
         .route("/recordings/{id}", get(recordings::show).delete(recordings::remove))
         .route("/recordings/{id}/stop", post(recordings::stop))
+        .route("/clips", post(clips::make))
         .route("/events", get(events::stream))
 }
 

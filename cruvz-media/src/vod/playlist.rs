@@ -24,6 +24,8 @@ pub struct MediaPlaylist<'a> {
     pub discontinuity_sequence: u64,
     /// TARGETDURATION at least, in seconds: while a recording goes on, what it was and must stay.
     pub target_duration_s: u32,
+    /// How far behind the beginning of the first segment a player shall begin, in nanoseconds.
+    pub start_ns: u64,
 }
 
 impl MediaPlaylist<'_> {
@@ -58,6 +60,10 @@ impl MediaPlaylist<'_> {
         line(out, format_args!("#EXT-X-MEDIA-SEQUENCE:{first}"));
         if self.discontinuity_sequence > 0 {
             line(out, format_args!("#EXT-X-DISCONTINUITY-SEQUENCE:{}", self.discontinuity_sequence));
+        }
+        if self.start_ns > 0 {
+            let (s, us) = (self.start_ns / 1_000_000_000, self.start_ns / 1_000 % 1_000_000);
+            line(out, format_args!("#EXT-X-START:TIME-OFFSET={s}.{us:06},PRECISE=YES"));
         }
         if segments.iter().all(SegmentRecord::independent) {
             line(out, format_args!("#EXT-X-INDEPENDENT-SEGMENTS"));

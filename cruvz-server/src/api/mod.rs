@@ -1,5 +1,6 @@
 //! The HTTP API, version 1: one file per resource. JSON in `snake_case`, errors as RFC 9457 problems.
 
+pub(crate) mod clips;
 pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod metrics;

@@ -5,6 +5,7 @@
 
 mod automatic;
 mod catalogue;
+pub mod download;
 mod task;
 pub mod vod;
 mod writer;
@@ -20,11 +21,15 @@ use std::{
 };
 
 use bytes::Bytes;
-use cruvz_media::segment::{End, Index, RecordingId};
+use cruvz_media::{
+    segment::{End, Index, RecordingId},
+    vod::span::Span,
+};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use self::download::Clip;
 use super::hls::Hls;
 use crate::{
     Error, ErrorKind, Event, Result, StreamName,
@@ -81,6 +86,8 @@ struct Shared {
     finished: Notify,
     /// The ended recordings whose index is in memory, in the order of their last use.
     loaded: Mutex<Vec<RecordingId>>,
+    /// The MP4 files that were asked for.
+    movies: download::Movies,
     /// Held as long as the engine lives.
     _lock: File,
 }
@@ -193,6 +200,7 @@ impl Recordings {
             tasks: AtomicUsize::new(0),
             finished: Notify::new(),
             loaded: Mutex::default(),
+            movies: download::Movies::default(),
             _lock: lock,
         });
         context.runtime.spawn(automatic::record(Arc::downgrade(&shared), context.clone()));
@@ -243,6 +251,12 @@ impl Recordings {
         self.stop(id, "deleted").await?;
         let (shared, entry) = self.entry(id)?;
         shared.remove(&entry).await
+    }
+
+    /// A part of a recording: see [`crate::Engine::clip`].
+    pub(crate) async fn clip(&self, id: &str, span: Span) -> Result<Clip> {
+        let (shared, entry) = self.entry(id)?;
+        shared.clip(&entry, span).await
     }
 
     /// Waits until every recording has ended, as they do when their streams have, but no longer than `patience`.

@@ -5,11 +5,17 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use cruvz_media::{
     hls::multivariant,
-    segment::MediaName,
-    vod::playlist::{MediaPlaylist, variant},
+    segment::{Index, MediaName},
+    vod::{
+        playlist::{MediaPlaylist, variant},
+        span::{Found, Span},
+    },
 };
 
-use super::{Entry, Recordings, Shared};
+use super::{
+    Entry, Recordings, Shared,
+    download::{found_in, span_of},
+};
 use crate::{
     AccessRequest, Action, Error, ErrorKind, HlsResponse, Protocol, Result,
     package::hls::{carry_on, check_query},
@@ -29,7 +35,7 @@ pub struct VodRequest {
     pub recording: String,
     /// The path below the recording's folder: `index.m3u8`, or what a playlist named.
     pub path: String,
-    /// The query without its question mark: a viewer's key.
+    /// The query without its question mark: a viewer's key; `from` and `to`, as [`Span`] reads them, for a part of the recording.
     pub query: String,
     /// Where the viewer is.
     pub remote: SocketAddr,
@@ -39,7 +45,7 @@ pub struct VodRequest {
 #[derive(Clone)]
 pub struct Vod {
     context: Context,
-    recordings: Recordings,
+    pub(super) recordings: Recordings,
 }
 
 impl fmt::Debug for Vod {
@@ -69,15 +75,15 @@ impl Vod {
         if !request.path.ends_with(".m3u8") {
             return media(shared, &entry, &request.path).await;
         }
-        check_query(&request.query)?;
-        let (stream, query) = (entry.stream.clone(), &request.query);
-        let access = AccessRequest::new(Action::Play, stream, Protocol::Hls, request.remote, query);
-        self.context.gate.ask(access).await?;
+        let query = &request.query;
+        check_query(query)?;
+        self.may_play(&entry, query, request.remote).await?;
         shared.load(&entry).await?;
-        let ended = entry.has_ended();
+        let (span, ended) = (span_of(query)?, entry.has_ended());
         let body = match &request.path[..] {
             "index.m3u8" => carry_on(&index(shared, &entry).await?, query),
-            "main.m3u8" => playlist(&entry)?,
+            "main.m3u8" if span.is_all() => playlist(&entry)?,
+            "main.m3u8" => playlist_of(&entry, span)?,
             _ => return Err(nothing()),
         };
         Ok(HlsResponse {
@@ -87,6 +93,14 @@ impl Vod {
             retry_after_s: None,
             body: vec![body],
         })
+    }
+}
+
+impl Vod {
+    /// Asks whether a recording may be played: it is as open as its stream.
+    pub(super) async fn may_play(&self, entry: &Entry, query: &str, remote: SocketAddr) -> Result<()> {
+        let access = AccessRequest::new(Action::Play, entry.stream.clone(), Protocol::Hls, remote, query);
+        self.context.gate.ask(access).await.map(drop)
     }
 }
 
@@ -130,11 +144,29 @@ fn playlist(entry: &Entry) -> Result<Bytes> {
     let discontinuity_sequence = state.trimmed_discontinuities;
     let (folder, target_duration_s) =
         (&format!("{RENDITION}/")[..], if ended { 0 } else { state.target_duration_s });
-    let text = Bytes::from(
-        MediaPlaylist { index, folder, ended, discontinuity_sequence, target_duration_s }.render(),
-    );
+    let listing =
+        MediaPlaylist { index, folder, ended, discontinuity_sequence, target_duration_s, start_ns: 0 };
+    let text = Bytes::from(listing.render());
     state.playlist = Some((which, text.clone()));
     Ok(text)
+}
+
+/// The Media Playlist of a part of the recording: the segments that have it, to be begun at the moment itself.
+fn playlist_of(entry: &Entry, span: Span) -> Result<Bytes> {
+    let Found { segments, from, .. } = found_in(entry, span)?;
+    let state = entry.state.lock();
+    let all = state.index.as_ref().ok_or_else(nothing)?;
+    let before_ns: u64 = all.segments[segments.start..from.0].iter().map(|segment| segment.duration_ns).sum();
+    let index = Index { inits: all.inits.clone(), segments: all.segments[segments].to_vec() };
+    let playlist = MediaPlaylist {
+        index: &index,
+        folder: &format!("{RENDITION}/"),
+        ended: true,
+        discontinuity_sequence: 0,
+        target_duration_s: 0,
+        start_ns: before_ns + from.1,
+    };
+    Ok(Bytes::from(playlist.render()))
 }
 
 /// A segment or an initialisation segment.

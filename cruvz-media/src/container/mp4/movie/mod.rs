@@ -29,24 +29,24 @@ use crate::{Timescale, Timestamp};
 const MAX_SAMPLES: usize = 10_000_000;
 
 /// What part of the media a movie shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// What is shown first, in the time of the fragments.
-    pub from: Timestamp,
-    /// What is not shown any more.
-    pub to: Timestamp,
+    /// What is shown first, in the time of the fragments. Default `None`: the beginning.
+    pub from: Option<Timestamp>,
+    /// What is not shown any more. Default `None`: nothing.
+    pub to: Option<Timestamp>,
 }
 
 /// Gathers what a [`Movie`] is made of.
 ///
 /// ```
 /// # use bytes::Bytes;
-/// # use cruvz_media::container::mp4::{Error, movie::Builder};
+/// # use cruvz_media::container::mp4::{Error, movie::{Builder, Cut}};
 /// # fn movie(init: Bytes, moof: Bytes) -> Result<(), Error> {
 /// let mut builder = Builder::default();
 /// builder.init(&init)?; // of the fragments that follow
 /// builder.fragment(0, 0, &moof)?; // of file 0, at its beginning
-/// let movie = builder.build(None)?;
+/// let movie = builder.build(Cut::default())?;
 /// println!("{} bytes, {:?}", movie.len(), movie.duration());
 /// # Ok(()) }
 /// ```
@@ -183,18 +183,19 @@ impl Builder {
         }
     }
 
+    /// By how much the source that was taken last comes later than its own time says.
+    pub fn shift(&self) -> Timestamp {
+        self.shift.unwrap_or(Timestamp::ZERO)
+    }
+
     /// The movie of all that was taken, or of a part of it.
     ///
     /// # Errors
     /// [`Error::Missing`] when it would have no frame.
-    pub fn build(self, cut: Option<Cut>) -> Result<Movie, Error> {
-        let zero = match cut {
-            Some(cut) => Some(cut.from),
-            None => self.lanes.iter().filter_map(Lane::first_shown).min(),
-        };
+    pub fn build(self, cut: Cut) -> Result<Movie, Error> {
+        let zero = cut.from.or_else(|| self.lanes.iter().filter_map(Lane::first_shown).min());
         let zero = zero.ok_or(Error::Missing("frame"))?;
-        let until = cut.map(|cut| cut.to);
-        let mut tracks: Vec<_> = self.lanes.iter().filter_map(|lane| lane.show(zero, until)).collect();
+        let mut tracks: Vec<_> = self.lanes.iter().filter_map(|lane| lane.show(zero, cut.to)).collect();
         if tracks.is_empty() {
             return Err(Error::Missing("frame in that time"));
         }
@@ -234,6 +235,11 @@ impl Movie {
     #[expect(clippy::len_without_is_empty, reason = "it always has a head")]
     pub const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Everything in front of the media.
+    pub const fn head(&self) -> &Bytes {
+        &self.head
     }
 
     /// How long it plays.

@@ -109,7 +109,7 @@ impl Stage {
         slices.collect::<Vec<_>>().concat()
     }
 
-    fn build(&mut self, cut: Option<Cut>) -> (Movie, Vec<u8>) {
+    fn build(&mut self, cut: Cut) -> (Movie, Vec<u8>) {
         let movie = std::mem::take(&mut self.builder).build(cut).unwrap();
         let bytes = self.bytes(&movie, 0..u64::MAX);
         assert_eq!(bytes.len() as u64, movie.len());
@@ -153,7 +153,7 @@ fn two_seconds(reordered: bool) -> Stage {
 #[test]
 fn a_movie_has_every_frame_as_it_was_and_can_be_had_in_any_piece() {
     let mut stage = two_seconds(false);
-    let (movie, bytes) = stage.build(None);
+    let (movie, bytes) = stage.build(Cut::default());
     let frames = frames(&bytes);
     let (v, a) = (of(&frames, TrackId::VIDEO), of(&frames, TrackId::AUDIO));
     assert_eq!((v.len(), a.len()), (50, 94));
@@ -175,7 +175,7 @@ fn a_movie_has_every_frame_as_it_was_and_can_be_had_in_any_piece() {
 
 #[test]
 fn what_is_written_reads_the_same_in_another_implementation() {
-    let (_, bytes) = two_seconds(true).build(None);
+    let (_, bytes) = two_seconds(true).build(Cut::default());
     let moov = moov(&bytes);
     assert_eq!((moov.mvhd.timescale, moov.mvhd.next_track_id), (HZ, 3));
     let [v, a] = &moov.trak[..] else { panic!("{} tracks", moov.trak.len()) };
@@ -191,7 +191,7 @@ fn what_is_written_reads_the_same_in_another_implementation() {
 
 #[test]
 fn reordered_pictures_keep_their_times_and_their_distance_to_the_sound() {
-    let (_, bytes) = two_seconds(true).build(None);
+    let (_, bytes) = two_seconds(true).build(Cut::default());
     let frames = frames(&bytes);
     let shown: Vec<i64> = of(&frames, TrackId::VIDEO).iter().map(|frame| frame.pts.as_millis()).collect();
     assert_eq!(shown[..6], [40, 120, 80, 160, 240, 200]);
@@ -200,8 +200,8 @@ fn reordered_pictures_keep_their_times_and_their_distance_to_the_sound() {
 
 #[test]
 fn a_cut_begins_and_ends_at_any_frame_and_decodes_from_the_keyframe_before() {
-    let cut = Cut { from: at_ms(1_000), to: at_ms(1_500) };
-    let (movie, bytes) = two_seconds(false).build(Some(cut));
+    let cut = Cut { from: Some(at_ms(1_000)), to: Some(at_ms(1_500)) };
+    let (movie, bytes) = two_seconds(false).build(cut);
     assert_eq!(movie.duration().as_millis(), 500);
     let frames = frames(&bytes);
     // The reader shows what an edit list hides, before zero.
@@ -219,8 +219,8 @@ fn a_cut_begins_and_ends_at_any_frame_and_decodes_from_the_keyframe_before() {
 
 #[test]
 fn a_cut_of_reordered_pictures_keeps_what_its_last_picture_needs() {
-    let cut = Cut { from: at_ms(440), to: at_ms(520) };
-    let (movie, bytes) = two_seconds(true).build(Some(cut));
+    let cut = Cut { from: Some(at_ms(440)), to: Some(at_ms(520)) };
+    let (movie, bytes) = two_seconds(true).build(cut);
     assert_eq!(movie.duration().as_millis(), 80);
     let frames = frames(&bytes);
     let shown =
@@ -230,9 +230,9 @@ fn a_cut_of_reordered_pictures_keeps_what_its_last_picture_needs() {
 
 #[test]
 fn a_cut_where_there_is_nothing_is_an_error() {
-    let nothing = Cut { from: at_ms(9_000), to: at_ms(9_500) };
-    assert!(matches!(two_seconds(false).builder.build(Some(nothing)), Err(Error::Missing(_))));
-    assert!(matches!(Builder::default().build(None), Err(Error::Missing(_))));
+    let nothing = Cut { from: Some(at_ms(9_000)), to: Some(at_ms(9_500)) };
+    assert!(matches!(two_seconds(false).builder.build(nothing), Err(Error::Missing(_))));
+    assert!(matches!(Builder::default().build(Cut::default()), Err(Error::Missing(_))));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_track_that_begins_later_is_shown_later() {
     let mut stage = Stage::default();
     stage.init(&both());
     stage.add((90_000, &pictures(0..10, false)), (57_600, &sounds(0..20)));
-    let (_, bytes) = stage.build(None);
+    let (_, bytes) = stage.build(Cut::default());
     let frames = frames(&bytes);
     assert_eq!(of(&frames, TrackId::VIDEO)[0].pts.as_millis(), 0);
     assert_eq!(of(&frames, TrackId::AUDIO)[0].pts.as_millis(), 200);
@@ -255,7 +255,7 @@ fn a_pause_is_kept_and_a_step_back_is_joined_without_a_gap() {
     stage.add((450_000, &pictures(10..20, false)), (240_000, &sounds(19..38)));
     stage.builder.discontinuity();
     stage.add((9_000, &pictures(20..30, false)), (4_800, &sounds(38..57)));
-    let (movie, bytes) = stage.build(None);
+    let (movie, bytes) = stage.build(Cut::default());
     let frames = frames(&bytes);
     let v: Vec<i64> = of(&frames, TrackId::VIDEO).iter().map(|frame| frame.pts.as_millis()).collect();
     assert_eq!((v[9], v[10]), (360, 5_000));
@@ -276,7 +276,7 @@ fn another_coding_is_a_sample_description_of_its_own() {
         Format::Video(VideoFormat { width: 640, height: 360, ..VideoFormat::default() });
     stage.init(&tracks);
     stage.add((36_000, &pictures(10..20, false)), (19_456, &sounds(19..38)));
-    let (_, bytes) = stage.build(None);
+    let (_, bytes) = stage.build(Cut::default());
     let moov = moov(&bytes);
     assert_eq!(moov.trak.len(), 2);
     let table = &moov.trak[0].mdia.minf.stbl;
@@ -300,7 +300,7 @@ fn media_of_more_than_four_gigabytes_has_wide_offsets() {
         moof[size_at..].copy_from_slice(&(3_u32 << 30).to_be_bytes());
         stage.builder.fragment(number as u32, 0, &moof.into()).unwrap();
     }
-    let movie = stage.builder.build(None).unwrap();
+    let movie = stage.builder.build(Cut::default()).unwrap();
     assert!(movie.len() > 6 << 30);
     let Some(Slice::Head(head)) = movie.slices(0..1 << 20).next() else { panic!("no head") };
     let moov = moov(&head);
@@ -316,6 +316,6 @@ fn nonsense_is_refused_and_what_was_taken_stays() {
     assert!(stage.builder.init(&Bytes::from_static(b"\0\0\0\x08moov")).is_err());
     assert!(stage.builder.fragment(9, 0, &Bytes::from_static(b"\0\0\0\x09moof")).is_err());
     assert!(stage.builder.fragment(9, 0, &Bytes::from_static(b"\0\0\0\x10moof\0\0\0\x09traf")).is_err());
-    let (_, bytes) = stage.build(None);
+    let (_, bytes) = stage.build(Cut::default());
     assert_eq!(frames(&bytes).len(), 144);
 }
