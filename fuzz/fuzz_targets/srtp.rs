@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
                 let mut header = [0x80, 96, 0, 0, 1, 2, 3, 4, 0, 0, 0, 9];
                 header[2..4].copy_from_slice(&(index as u16).to_be_bytes());
                 let mut out = Vec::new();
-                outbound.seal_rtp(index, &header, payload, &mut out);
+                outbound.seal_rtp(index, &header, &[payload], &mut out);
                 let place = usize::from(*at) % out.len();
                 out[place] ^= flip;
                 let result = inbound.open_rtp(&mut BytesMut::from(&out[..]));

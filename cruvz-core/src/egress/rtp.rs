@@ -241,9 +241,19 @@ impl Lane {
         let timestamp = frame.pts.rescale(scale).ticks() as u32;
         let time_us = frame.dts.as_micros();
         let taken = !self.payloads.is_empty();
-        for (at, rtp::Payload { bytes: payload, marker }) in self.payloads.drain(..).enumerate() {
+        for (at, rtp::Payload { bytes: payload, marker, padding }) in self.payloads.drain(..).enumerate() {
             let (start, frame) = (at == 0 && frame.keyframe, self.frames);
-            self.log.push(MediaPacket { payload, codec, marker, start, timestamp, time_us, frame, origin });
+            self.log.push(MediaPacket {
+                payload,
+                padding,
+                codec,
+                marker,
+                start,
+                timestamp,
+                time_us,
+                frame,
+                origin,
+            });
         }
         self.frames += u64::from(taken);
         taken

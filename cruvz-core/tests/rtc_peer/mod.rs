@@ -289,7 +289,7 @@ impl Connected {
             &[0x10, 0x51, 0, 0, 0, 0, 0, 0]
         };
         let mut datagram = Vec::new();
-        self.transport.outbound().expect("connected").seal_rtp(index, &head, payload, &mut datagram);
+        self.transport.outbound().expect("connected").seal_rtp(index, &head, &[payload], &mut datagram);
         self.send(&datagram).await;
     }
 

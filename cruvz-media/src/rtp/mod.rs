@@ -10,6 +10,7 @@ use crate::{Codec, Timescale};
 mod av1;
 mod depacketizer;
 mod discard;
+mod equal;
 mod nal;
 mod opus;
 mod order;

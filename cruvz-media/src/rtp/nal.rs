@@ -5,7 +5,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     depacketizer::{Event, Flaw, Format},
-    packetizer::Writer,
+    equal,
+    packetizer::{Writer, even},
 };
 use crate::{
     Codec, CodecParams, Frame,
@@ -148,40 +149,59 @@ pub(super) fn packetize(shape: Shape, sets: &[Bytes], frame: &Frame, writer: &mu
     };
     let units = units.into_iter().filter(is_wanted);
     let sets = sets.iter().filter(|set| wants_sets && is_wanted(set)).cloned();
-    let mut together = Together { shape, units: Vec::new(), bytes: 0 };
+    let mut groups: Vec<Group> = Vec::new();
     for unit in sets.chain(units) {
-        if !together.has_room(&unit, writer.limit) {
-            together.put(writer);
-        }
-        if unit.len() > writer.limit {
-            put_fragments(shape, &unit, writer);
-        } else {
-            together.add(unit);
+        match groups.last_mut().filter(|group| group.has_room(shape, &unit, writer.limit)) {
+            Some(group) => group.add(unit),
+            None => groups.push(Group { bytes: LENGTH_BYTES + unit.len(), units: vec![unit] }),
         }
     }
-    together.put(writer);
+    let header_bytes = shape.header_bytes() + 1;
+    let sizes: Vec<_> = groups.iter().map(|group| group.size(shape)).collect();
+    let size = equal::payload_size(&sizes, header_bytes, writer.limit);
+    let last = groups.len().saturating_sub(1);
+    for (at, group) in groups.iter().enumerate() {
+        match &group.units[..] {
+            [unit] if unit.len() > size => put_fragments(shape, unit, size, at == last, writer),
+            [unit] => writer.whole(unit.clone()),
+            units => put_aggregate(shape, units, writer),
+        }
+    }
 }
 
-fn put_fragments(shape: Shape, unit: &[u8], writer: &mut Writer<'_>) {
+/// Cuts a unit into payloads of `size`. What they lack is best left to the last one of a frame, and to others where one can be
+/// padded by that much.
+fn put_fragments(shape: Shape, unit: &[u8], size: usize, is_last: bool, writer: &mut Writer<'_>) {
     let (header, body) = unit.split_at(shape.header_bytes());
     let header = [header[0], header.last().copied().unwrap_or(0)];
-    writer.pieces(body, shape.header_bytes() + 1, |buffer, first, last| {
+    let header_bytes = shape.header_bytes() + 1;
+    let most = size - header_bytes;
+    let lacking = body.len().next_multiple_of(most) - body.len();
+    let piece = if is_last || lacking <= equal::MAX_PADDING { most } else { even(body.len(), most) };
+    writer.cut(body, piece, header_bytes, |buffer, first, last| {
         shape.put_fragment_header(header, first, last, buffer);
     });
 }
 
-/// Units that will go in one packet.
-struct Together {
-    shape: Shape,
+fn put_aggregate(shape: Shape, units: &[Bytes], writer: &mut Writer<'_>) {
+    shape.put_aggregate_header(units, &mut writer.buffer);
+    for unit in units {
+        writer.buffer.put_u16(unit.len() as u16); // no longer than a payload
+        writer.buffer.put_slice(unit);
+    }
+    writer.end();
+}
+
+/// Units that go in one packet, or one that does not fit.
+struct Group {
     units: Vec<Bytes>,
     /// What they take in an aggregate, its header left out.
     bytes: usize,
 }
 
-impl Together {
-    fn has_room(&self, unit: &Bytes, limit: usize) -> bool {
-        let bytes = self.shape.header_bytes() + self.bytes + LENGTH_BYTES + unit.len();
-        self.units.is_empty() || bytes <= limit
+impl Group {
+    fn has_room(&self, shape: Shape, unit: &Bytes, limit: usize) -> bool {
+        shape.header_bytes() + self.bytes + LENGTH_BYTES + unit.len() <= limit
     }
 
     fn add(&mut self, unit: Bytes) {
@@ -189,21 +209,13 @@ impl Together {
         self.units.push(unit);
     }
 
-    fn put(&mut self, writer: &mut Writer<'_>) {
-        self.bytes = 0;
+    fn size(&self, shape: Shape) -> equal::Unit {
+        let header = shape.header_bytes();
         match &self.units[..] {
-            [] => return,
-            [unit] => writer.whole(unit.clone()),
-            units => {
-                self.shape.put_aggregate_header(units, &mut writer.buffer);
-                for unit in units {
-                    writer.buffer.put_u16(unit.len() as u16); // no longer than a payload
-                    writer.buffer.put_slice(unit);
-                }
-                writer.end();
-            }
+            [unit] => equal::Unit { body: unit.len() - header, whole_header: header },
+            // It is never cut, but that happens to a slice alone.
+            _ => equal::Unit { body: self.bytes, whole_header: header },
         }
-        self.units.clear();
     }
 }
 

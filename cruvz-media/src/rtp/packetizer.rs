@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    av1,
+    av1, equal,
     nal::{self, Shape},
     vp8, vp9,
 };
@@ -27,12 +27,15 @@ pub struct Payload {
     pub bytes: Bytes,
     /// The marker of its packet: the last one of a video frame has it.
     pub marker: bool,
+    /// Bytes of padding that its packet is to have behind it, so that packets of the frame are equally long. Packets that
+    /// are sent again by RFC 4588 have none.
+    pub padding: u8,
 }
 
 /// Cuts the frames of one track into payloads, once for all who get them.
 ///
-/// The payloads of a frame, or of each NAL unit that is cut, are equally large with a shorter last one, as far as the
-/// format allows, so that they can be sent as one run of segments. Parameter sets and sequence headers go before every
+/// The packets of a frame are equally long, padding included, or the last one is shorter, as far as the format allows, so
+/// that they can be sent as one run of segments. Parameter sets and sequence headers go before every
 /// keyframe that does not bring them. Make a new one when the track's parameters change.
 ///
 /// ```
@@ -109,7 +112,9 @@ impl Packetizer {
             Format::Vp8(picture) => vp8::packetize(picture, frame, &mut writer),
             Format::Vp9(picture) => vp9::packetize(picture, frame, &mut writer),
         }
-        if let Some(last) = out[before..].last_mut() {
+        let payloads = &mut out[before..];
+        equal::pad(payloads);
+        if let Some(last) = payloads.last_mut() {
             last.marker = true;
         }
     }
@@ -127,7 +132,7 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     /// Adds a payload that exists already.
     pub(super) fn whole(&mut self, bytes: Bytes) {
-        self.out.push(Payload { bytes, marker: false });
+        self.out.push(Payload { bytes, marker: false, padding: 0 });
     }
 
     /// Ends the payload under way.
@@ -145,6 +150,17 @@ impl Writer<'_> {
         header: impl Fn(&mut BytesMut, bool, bool),
     ) {
         let size = even(bytes.len(), self.limit - header_bytes);
+        self.cut(bytes, size, header_bytes, header);
+    }
+
+    /// The same with pieces of `size`.
+    pub(super) fn cut(
+        &mut self,
+        bytes: &[u8],
+        size: usize,
+        header_bytes: usize,
+        header: impl Fn(&mut BytesMut, bool, bool),
+    ) {
         let pieces = bytes.len().div_ceil(size);
         self.buffer.reserve(bytes.len() + pieces * header_bytes);
         for (number, piece) in bytes.chunks(size).enumerate() {

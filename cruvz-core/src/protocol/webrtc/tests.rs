@@ -256,11 +256,11 @@ impl World {
         let header = rtp_header(index);
         let mut out = Vec::new();
         let path = self.server.path().unwrap();
-        self.server.outbound().unwrap().seal_rtp(index, &header, b"to watch", &mut out);
+        self.server.outbound().unwrap().seal_rtp(index, &header, &[b"to watch"], &mut out);
         self.to_browser.send(self.now, out.len(), (address(SERVER), path.remote, out.into()));
         let mut out = Vec::new();
         let outbound = self.browser.transport.outbound().unwrap();
-        outbound.seal_rtp(index, &header, b"published", &mut out);
+        outbound.seal_rtp(index, &header, &[b"published"], &mut out);
         self.deliver(out.into());
         let mut out = Vec::new();
         let outbound = self.browser.transport.outbound().unwrap();

@@ -117,7 +117,7 @@ fn packetize(packetizer: &mut Packetizer, seq: u16, frames: &[Frame]) -> Vec<Pac
     for frame in frames {
         let mut payloads = Vec::new();
         packetizer.packetize(frame, &mut payloads);
-        for Payload { bytes, marker } in payloads {
+        for Payload { bytes, marker, .. } in payloads {
             let timestamp = frame.pts.ticks() as u32;
             packets.push(Packet::new(Header { marker, seq, timestamp, ..Header::default() }, bytes));
             seq = seq.wrapping_add(1);

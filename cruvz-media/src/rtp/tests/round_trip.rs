@@ -141,6 +141,58 @@ fn a_frame_goes_in_equal_packets_and_a_shorter_last_one() {
     }
 }
 
+/// The lengths of the packets of a picture of slices of `bodies` bytes, header and tag left out.
+fn slices(codec: Codec, bodies: &[usize]) -> Vec<usize> {
+    let params = Fixture::of(codec).params();
+    let header: &[u8] = if codec == Codec::H264 { &[0x41] } else { &[0x02, 1] };
+    let mut payload = BytesMut::new();
+    bodies.iter().for_each(|bytes| put_unit(header, &vec![7; *bytes], &mut payload));
+    let mut payloads = Vec::new();
+    let frame = frame(codec, 0, payload);
+    Packetizer::new(&params, 1_160).unwrap().packetize(&frame, &mut payloads);
+    payloads.iter().map(|payload| payload.bytes.len() + usize::from(payload.padding)).collect()
+}
+
+/// How many sends the kernel wants for packets of these lengths: each is a run of equal ones and a shorter last one.
+fn runs(lengths: &[usize]) -> usize {
+    let mut runs = 1;
+    let mut first = lengths[0];
+    for pair in lengths.windows(2) {
+        if pair[1] > first || pair[0] < first {
+            (runs, first) = (runs + 1, pair[1]);
+        }
+    }
+    runs
+}
+
+#[test]
+fn a_picture_of_several_slices_is_one_run_for_little_padding() {
+    for codec in [Codec::H264, Codec::H265] {
+        for bodies in [
+            &[4_602, 4_967][..],
+            &[1_711, 2_036],
+            &[2_479, 2_485],
+            &[639, 691],
+            &[691, 639],
+            &[55_416, 33_469],
+            &[2_900, 3_100, 2_700, 3_300],
+            &[9_000],
+            &[300],
+        ] {
+            let lengths = slices(codec, bodies);
+            assert_eq!(runs(&lengths), 1, "{bodies:?}: {lengths:?}");
+            let (bytes, most) = (lengths.iter().sum::<usize>(), bodies.iter().sum::<usize>());
+            assert!(bytes - 3 * lengths.len() <= most + most / 10, "{bodies:?}: {lengths:?}");
+            assert!(lengths.len() <= most.div_ceil(1_157) + bodies.len(), "{bodies:?}: {lengths:?}");
+        }
+        let lengths = slices(codec, &[9_000]);
+        assert!(lengths.iter().all(|length| *length == lengths[0]), "sound goes behind it: {lengths:?}");
+        // Where it would take too much, none is padded.
+        let lengths = slices(codec, &[60, 1_150]);
+        assert!(lengths[0] < 70, "{lengths:?}");
+    }
+}
+
 #[test]
 fn parameter_sets_go_in_one_packet_before_a_keyframe_and_nowhere_else() {
     for (codec, key, inter) in [

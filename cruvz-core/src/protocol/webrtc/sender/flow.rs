@@ -10,8 +10,8 @@ use crate::protocol::webrtc::srtp::Outbound;
 /// How often the viewer is told of the clock, and how long that waits for a datagram to go behind.
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const REPORT_WAITS: Duration = Duration::from_millis(200);
-/// How long audio waits for the next picture, so that both go out at once.
-const AUDIO_WAITS: Duration = Duration::from_millis(20);
+/// How long sound waits for the next picture, so that both go out at once: 20 ms.
+pub const SOUND_WAITS: Duration = Duration::from_millis(20);
 /// A viewer that is more than this behind goes on at a newer keyframe, if there is one.
 const MAX_LAG: Duration = Duration::from_secs(1);
 /// Bytes that may be sent again at most; each packet earns half its length.
@@ -22,13 +22,13 @@ const HEADER_BYTES: usize = 12;
 const EXTENSION_BYTES: usize = 8;
 /// The number of the packet that one on another source repeats (RFC 4588 §4).
 const ORIGINAL_BYTES: usize = 2;
+/// What padding consists of, apart from its last byte.
+const ZEROS: [u8; 254] = [0; 254];
 
 /// A run that is being written.
 struct Wire<'a> {
     srtp: &'a mut Outbound,
     run: RunWriter<'a>,
-    /// Room for the header of one packet.
-    header: Vec<u8>,
 }
 
 impl Sender {
@@ -42,14 +42,14 @@ impl Sender {
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         self.catch_up(now, log);
-        let mut wire = Wire { srtp, run: RunWriter::new(out), header: Vec::new() };
+        let mut wire = Wire { srtp, run: RunWriter::new(out) };
         // Each appends what fits behind what is there already.
         self.repeat(log, &mut wire);
         self.send_video(now, log.track(TrackKind::Video), &mut wire);
         self.send_audio(now, log.track(TrackKind::Audio), &mut wire);
         self.send_report(now, log, &mut wire);
         let run = wire.run.finish();
-        self.deadline = self.next_look(log);
+        (self.deadline, self.sound_at) = (self.next_look(log), self.next_sound(log));
         run
     }
 
@@ -84,8 +84,7 @@ impl Sender {
         for lane in self.video.iter_mut().chain(&mut self.audio) {
             let (config, track) = (lane.config, log.track(lane.config.kind));
             while let Some((packet, number)) = lane.repeat(track, &mut self.stats.refused) {
-                let extra = if config.rtx.is_some() { ORIGINAL_BYTES } else { 0 };
-                let bytes = wire.bytes(&config, packet) + extra;
+                let bytes = wire.bytes(&config, packet, config.rtx.is_some());
                 if !wire.run.fits(bytes) {
                     return;
                 }
@@ -100,11 +99,11 @@ impl Sender {
                     Some(rtx) => {
                         let number_again = lane.take_rtx_number();
                         let again = LaneConfig { payload_type: rtx.payload_type, ssrc: rtx.ssrc, ..config };
-                        let payload = [&(number as u16).to_be_bytes()[..], &packet.payload].concat();
-                        wire.write(&again, number_again, packet, &payload, &mut self.transport_seq)
+                        let seqs = (Some(number as u16), &mut self.transport_seq);
+                        wire.write(&again, number_again, packet, seqs)
                     }
                     // Without a number for feedback, so nothing differs from the first time.
-                    None => wire.write(&config, number, packet, &packet.payload, &mut self.transport_seq),
+                    None => wire.write(&config, number, packet, (None, &mut self.transport_seq)),
                 };
             }
         }
@@ -114,11 +113,12 @@ impl Sender {
     fn send_video(&mut self, now: Duration, track: &impl TrackLog, wire: &mut Wire<'_>) {
         let Some(lane) = &mut self.video else { return };
         while let Some(packet) = lane.upcoming(track) {
-            if !wire.run.fits(wire.bytes(&lane.config, packet)) || !self.pacer.take(now, packet.origin) {
+            if !wire.run.fits(wire.bytes(&lane.config, packet, false)) || !self.pacer.take(now, packet.origin)
+            {
                 break;
             }
             let number = lane.number();
-            let bytes = wire.write(&lane.config, number, packet, &packet.payload, &mut self.transport_seq);
+            let bytes = wire.write(&lane.config, number, packet, (None, &mut self.transport_seq));
             self.credit = (self.credit + bytes / 2).min(MAX_CREDIT);
             self.stats.packets += 1;
             self.stats.frames += u64::from(lane.sent(packet));
@@ -126,19 +126,17 @@ impl Sender {
         }
     }
 
-    /// Sound: behind pictures that went out just now, or when it has waited for long enough.
+    /// Sound: behind pictures that went out just now, or what has waited for long enough.
     fn send_audio(&mut self, now: Duration, track: &impl TrackLog, wire: &mut Wire<'_>) {
-        let waits = if self.video.is_some() { AUDIO_WAITS } else { Duration::ZERO };
+        let rides = self.video.is_none() || self.video_at == Some(now);
         let Some(lane) = &mut self.audio else { return };
-        if self.video_at != Some(now) && lane.waits(now, track).is_none_or(|waited| waited < waits) {
-            return;
-        }
         while let Some(packet) = lane.upcoming(track) {
-            if !wire.run.fits(wire.bytes(&lane.config, packet)) {
+            let may = rides || now >= packet.origin + SOUND_WAITS;
+            if !may || !wire.run.fits(wire.bytes(&lane.config, packet, false)) {
                 break;
             }
             let number = lane.number();
-            let bytes = wire.write(&lane.config, number, packet, &packet.payload, &mut self.transport_seq);
+            let bytes = wire.write(&lane.config, number, packet, (None, &mut self.transport_seq));
             self.credit = (self.credit + bytes / 2).min(MAX_CREDIT);
             self.stats.packets += 1;
             self.stats.frames += u64::from(lane.sent(packet));
@@ -164,49 +162,64 @@ impl Sender {
 
     /// When there is something to do although nothing new came.
     fn next_look<L: StreamLog>(&self, log: &L) -> Option<Duration> {
-        let upcoming = |lane: &Option<Lane>, kind| {
-            let position = lane.as_ref()?.position()?;
-            Some(log.track(kind).packet(position)?.origin)
-        };
-        let audio = upcoming(&self.audio, TrackKind::Audio).map(|origin| origin + AUDIO_WAITS);
         // Pictures that were not sent had to wait for their turn.
-        let video = upcoming(&self.video, TrackKind::Video).map(|_| self.pacer.next());
+        let video = upcoming(&self.video, log).map(|_| self.pacer.next());
         let report = self.has_begun().then_some(self.next_report + REPORT_WAITS);
-        audio.into_iter().chain(video).chain(report).min()
+        video.into_iter().chain(report).min()
+    }
+
+    /// When sound has waited for long enough.
+    fn next_sound<L: StreamLog>(&self, log: &L) -> Option<Duration> {
+        Some(upcoming(&self.audio, log)?.origin + SOUND_WAITS)
     }
 }
 
+fn upcoming<'a, L: StreamLog>(lane: &Option<Lane>, log: &'a L) -> Option<&'a MediaPacket> {
+    let lane = lane.as_ref()?;
+    log.track(lane.config.kind).packet(lane.position()?)
+}
+
 impl Wire<'_> {
-    /// The length of a packet when it is sealed.
-    fn bytes(&self, config: &LaneConfig, packet: &MediaPacket) -> usize {
+    /// The length of a packet when it is sealed, sent for the first time or again on another source.
+    fn bytes(&self, config: &LaneConfig, packet: &MediaPacket, again: bool) -> usize {
         let extension = if config.extension().is_some() { EXTENSION_BYTES } else { 0 };
-        HEADER_BYTES + extension + packet.payload.len() + self.srtp.overhead()
+        let extra = if again { ORIGINAL_BYTES } else { packet.padding.into() };
+        HEADER_BYTES + extension + packet.payload.len() + extra + self.srtp.overhead()
     }
 
-    /// Appends a sealed packet (RFC 3550 §5.1, RFC 8285 §4.2); its length.
+    /// Appends a sealed packet (RFC 3550 §5.1, RFC 8285 §4.2); its length. `original`: the number that it had, if it is sent
+    /// again on another source: without padding then (RFC 4588 §4).
     fn write(
         &mut self,
         config: &LaneConfig,
         number: u64,
         packet: &MediaPacket,
-        payload: &[u8],
-        transport_seq: &mut u16,
+        (original, transport_seq): (Option<u16>, &mut u16),
     ) -> usize {
         let extension = config.extension();
-        let header = &mut self.header;
-        header.clear();
-        header.push(0x80 | u8::from(extension.is_some()) << 4);
-        header.push(u8::from(packet.marker) << 7 | config.payload_type & 0x7f);
-        header.extend_from_slice(&(number as u16).to_be_bytes());
-        header.extend_from_slice(&packet.timestamp.to_be_bytes());
-        header.extend_from_slice(&config.ssrc.to_be_bytes());
+        let padding = if original.is_some() { 0 } else { packet.padding };
+        let mut header = [0; HEADER_BYTES + EXTENSION_BYTES];
+        header[0] = 0x80 | u8::from(padding > 0) << 5 | u8::from(extension.is_some()) << 4;
+        header[1] = u8::from(packet.marker) << 7 | config.payload_type & 0x7f;
+        header[2..4].copy_from_slice(&(number as u16).to_be_bytes());
+        header[4..8].copy_from_slice(&packet.timestamp.to_be_bytes());
+        header[8..HEADER_BYTES].copy_from_slice(&config.ssrc.to_be_bytes());
+        let mut header_bytes = HEADER_BYTES;
         if let Some(id) = extension {
             let [high, low] = transport_seq.to_be_bytes();
             // The profile of one-byte headers, one word, and in it one element of two bytes and padding.
-            header.extend_from_slice(&[0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0]);
+            header[HEADER_BYTES..].copy_from_slice(&[0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0]);
             *transport_seq = transport_seq.wrapping_add(1);
+            header_bytes += EXTENSION_BYTES;
         }
-        let (srtp, header) = (&*self.srtp, &self.header);
-        self.run.push(|out| srtp.seal_rtp(number, header, payload, out))
+        let original = original.map(u16::to_be_bytes);
+        let before = original.as_ref().map_or(&[][..], |number| number);
+        let behind = [padding];
+        let (zeros, count): (&[u8], &[u8]) = match padding {
+            0 => (&[], &[]),
+            _ => (&ZEROS[..usize::from(padding) - 1], &behind),
+        };
+        let (srtp, header) = (&*self.srtp, &header[..header_bytes]);
+        self.run.push(|out| srtp.seal_rtp(number, header, &[before, &packet.payload, zeros, count], out))
     }
 }

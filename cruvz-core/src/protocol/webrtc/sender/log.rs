@@ -10,6 +10,8 @@ use cruvz_media::{Codec, TrackKind};
 pub struct MediaPacket {
     /// The RTP payload.
     pub payload: Bytes,
+    /// Bytes of padding behind it (RFC 3550 §5.1), which make the packets of a frame equally long.
+    pub padding: u8,
     /// What it is coded with: only viewers that agreed to this codec are sent it.
     pub codec: Codec,
     /// The marker bit.

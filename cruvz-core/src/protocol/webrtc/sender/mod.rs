@@ -33,6 +33,7 @@ use super::{
 };
 
 pub use self::{
+    flow::SOUND_WAITS,
     lane::{LaneConfig, Rtx},
     log::{MediaClock, MediaPacket, StreamLog, TrackLog},
     run::Run,
@@ -101,6 +102,8 @@ pub struct Sender {
     video_at: Option<Duration>,
     /// When to look again, though nothing comes.
     deadline: Option<Duration>,
+    /// The same for sound that waits for a picture.
+    sound_at: Option<Duration>,
     wants_keyframe: bool,
     /// Frames in its last jump, which nobody was told of yet.
     skipped: Option<u64>,
@@ -121,6 +124,7 @@ impl Sender {
             next_report: Duration::ZERO,
             video_at: None,
             deadline: None,
+            sound_at: None,
             wants_keyframe: false,
             skipped: None,
             stats: SenderStats::default(),
@@ -147,6 +151,12 @@ impl Sender {
 
     /// When [`Self::fill`] may have something although the log has nothing new.
     pub fn poll_timeout(&self) -> Option<Duration> {
+        self.deadline.into_iter().chain(self.sound_at).min()
+    }
+
+    /// The same without sound that waits for a picture, for drivers that serve all viewers of a stream when its sound has
+    /// waited for [`SOUND_WAITS`].
+    pub fn poll_own_timeout(&self) -> Option<Duration> {
         self.deadline
     }
 

@@ -69,6 +69,8 @@ impl TrackLog for Row {
 struct Stream {
     video: Row,
     audio: Row,
+    /// Of the last packet of each picture.
+    padding: u8,
 }
 
 impl StreamLog for Stream {
@@ -92,11 +94,13 @@ impl Stream {
         };
         let time_us = now.as_micros() as i64 + 500_000;
         for (at, bytes) in lengths.iter().enumerate() {
+            let marker = kind == TrackKind::Video && at + 1 == lengths.len();
             let payload = row.end().to_be_bytes().iter().copied().cycle().take(*bytes).collect::<Vec<_>>();
             row.packets.push(MediaPacket {
                 payload: Bytes::from(payload),
+                padding: if marker { self.padding } else { 0 },
                 codec,
-                marker: kind == TrackKind::Video && at + 1 == lengths.len(),
+                marker,
                 start: keyframe && at == 0,
                 timestamp: (time_us * rate / 1_000_000) as u32,
                 time_us,
@@ -235,6 +239,7 @@ fn everything_arrives_though_one_in_twenty_is_lost() {
         let video = LaneConfig { rtx, transport_cc: Some(3), ..VIDEO };
         let audio = LaneConfig { transport_cc: Some(3), ..AUDIO };
         let mut pair = Pair::new(config(video, audio), 0.05, [0x5a; 16]);
+        pair.stream.padding = 9;
         pair.run(0, 10_000);
         pair.down.network.change(conditions(0.0));
         pair.up.network.change(conditions(0.0));
@@ -319,10 +324,18 @@ fn a_run_is_a_picture_and_sound_goes_with_it_or_after_a_while() {
     pair.stream.push(TrackKind::Audio, 5 * MS, false, &[160]);
     assert_eq!(pair.flush(5 * MS), [[0; 0]; 0]);
     assert_eq!(pair.sender.poll_timeout(), Some(25 * MS));
+    assert!(pair.sender.poll_own_timeout() > Some(25 * MS));
     assert_eq!(pair.flush(25 * MS), [[160 + header, 108]], "and behind it the first report");
     pair.stream.push(TrackKind::Audio, 26 * MS, false, &[150]);
     pair.stream.push(TrackKind::Video, 33 * MS, false, &[900]);
     assert_eq!(pair.flush(33 * MS), [[900 + header, 150 + header]], "the short one behind the long one");
+    pair.stream.padding = 3;
+    pair.stream.push(TrackKind::Audio, 65 * MS, false, &[140]);
+    pair.stream.push(TrackKind::Video, 66 * MS, false, &[1_000, 997]);
+    assert_eq!(pair.flush(66 * MS), [[1_000 + header, 1_000 + header, 140 + header]], "behind a padded one");
+    pair.stream.push(TrackKind::Audio, 70 * MS, false, &[140]);
+    pair.stream.push(TrackKind::Audio, 89 * MS, false, &[150]);
+    assert_eq!(pair.flush(90 * MS), [[140 + header]], "the other has not waited");
 }
 
 #[test]

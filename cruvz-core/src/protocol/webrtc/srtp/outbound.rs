@@ -40,7 +40,7 @@ impl Outbound {
         self.profile.tag_len() + RTCP_INDEX_LEN
     }
 
-    /// Appends the sealed packet of `header` and `payload` to `out`, and takes no memory but what `out` lacks.
+    /// Appends the sealed packet of `header` and the parts of a payload to `out`, and takes no memory but what `out` lacks.
     ///
     /// `header` is whole, with its sources and extensions. `index` is how many packets this source has sent, counted
     /// from its first sequence number: 48 bits, the low 16 of which are the sequence number in the header. A peer takes
@@ -50,7 +50,7 @@ impl Outbound {
     ///
     /// # Panics
     /// If `header` has fewer than 12 bytes.
-    pub fn seal_rtp(&self, index: u64, header: &[u8], payload: &[u8], out: &mut Vec<u8>) {
+    pub fn seal_rtp(&self, index: u64, header: &[u8], payload: &[&[u8]], out: &mut Vec<u8>) {
         assert!(header.len() >= RTP_HEADER_LEN, "an RTP header of {} bytes", header.len());
         debug_assert_eq!(
             header[2..4],
@@ -58,9 +58,10 @@ impl Outbound {
             "the sequence number is part of the index"
         );
         let start = out.len();
-        out.reserve(header.len() + payload.len() + self.overhead());
+        let payload_len: usize = payload.iter().map(|part| part.len()).sum();
+        out.reserve(header.len() + payload_len + self.overhead());
         out.extend_from_slice(header);
-        out.extend_from_slice(payload);
+        payload.iter().for_each(|part| out.extend_from_slice(part));
         self.rtp.seal_rtp(index, out, start, header.len());
     }
 

@@ -37,7 +37,7 @@ fn header(seq: u16, ssrc: u32, bits: u8) -> Vec<u8> {
 
 fn sealed(outbound: &Outbound, index: u64, ssrc: u32) -> BytesMut {
     let mut out = Vec::new();
-    outbound.seal_rtp(index, &header(index as u16, ssrc, 0), b"payload", &mut out);
+    outbound.seal_rtp(index, &header(index as u16, ssrc, 0), &[b"payload"], &mut out);
     BytesMut::from(&out[..])
 }
 
@@ -147,7 +147,7 @@ fn counter_mode_is_that_of_libsrtp() {
     )
     .unwrap();
     let mut out = Vec::new();
-    Outbound::new(&master).seal_rtp(0x1234, &bytes("800f1234decafbadcafebabe"), &[0xAB; 16], &mut out);
+    Outbound::new(&master).seal_rtp(0x1234, &bytes("800f1234decafbadcafebabe"), &[&[0xAB; 16]], &mut out);
     assert_eq!(out, bytes("800f1234decafbadcafebabe4e55dc4ce79978d88ca4d215949d2402b78d6acc99ea179b8dbb"));
     let mut packet = bytes("81c8000bcafebabeabababababababababababababababab");
     Cipher::new(&master.derive(Purpose::Rtcp)).seal_rtcp(1, &mut packet, 0);
@@ -178,7 +178,7 @@ fn what_is_sealed_is_opened() {
         let (mut outbound, mut inbound) = pair(profile);
         for (at, bits) in [0, 1, 0x10, 0x11].into_iter().enumerate() {
             let (header, mut out) = (header(at as u16, 7, bits), vec![1, 2, 3]);
-            outbound.seal_rtp(at as u64, &header, b"some payload", &mut out);
+            outbound.seal_rtp(at as u64, &header, &[b"some payload"], &mut out);
             assert_eq!(out[..3], [1, 2, 3]);
             assert_eq!(out[3..][..header.len()], header);
             assert_eq!(out.len(), 3 + header.len() + 12 + outbound.overhead());
@@ -303,7 +303,7 @@ fn sealing_takes_no_memory_of_its_own() {
         let mut out = Vec::with_capacity(10_000);
         let place = out.as_ptr();
         for index in 0..8 {
-            outbound.seal_rtp(index, &header(index as u16, 7, 0), &[5; 1_200], &mut out);
+            outbound.seal_rtp(index, &header(index as u16, 7, 0), &[&[5; 1_200]], &mut out);
         }
         assert_eq!((out.as_ptr(), out.capacity()), (place, 10_000));
     }

@@ -178,7 +178,7 @@ fn forged_and_repeated_media_is_counted_and_dropped() {
     world.send_media(1);
     world.run(S);
     let mut out = Vec::new();
-    world.browser.transport.outbound().unwrap().seal_rtp(1, &rtp_header(1), b"published", &mut out);
+    world.browser.transport.outbound().unwrap().seal_rtp(1, &rtp_header(1), &[b"published"], &mut out);
     world.deliver(out.clone().into());
     *out.last_mut().unwrap() ^= 1;
     out[3] = 2;
