@@ -24,7 +24,7 @@ use crate::{
         stream::{Entries, Entry, LiveStream},
         view::{TrackSet, View},
     },
-    protocol::webrtc::sender::{MediaClock, MediaPacket, StreamLog, TrackLog},
+    protocol::webrtc::sender::{MediaClock, MediaPacket, SOUND_WAITS, StreamLog, TrackLog},
     runtime::clock::Clock,
 };
 
@@ -72,6 +72,13 @@ pub(crate) struct Packets {
     ended: Option<Arc<str>>,
 }
 
+/// Up to where in a ring its viewers have had their turn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    video: u64,
+    audio: u64,
+}
+
 /// The packets of one track.
 struct Lane {
     kind: TrackKind,
@@ -116,6 +123,22 @@ impl RtpRing {
     /// Tells `listener` whenever the stream has more, and when it ends.
     pub(crate) fn listen(&self, listener: Weak<dyn Listener>) {
         self.stream.listen(listener);
+    }
+
+    /// When viewers want a turn who had their last at `told`: now if pictures came or sound has waited for one long enough,
+    /// which is noted there; later for sound alone.
+    pub(crate) fn due(&self, now: Duration, told: &mut Told) -> Option<Duration> {
+        let packets = self.gather(now);
+        let (video, audio) = (&packets.video.log, &packets.audio.log);
+        let has_pictures = video.end() > std::mem::replace(&mut told.video, video.end());
+        let waits = if packets.video.track.is_some() { SOUND_WAITS } else { Duration::ZERO };
+        let from = told.audio.max(audio.first());
+        let goes = |packet: &&MediaPacket| has_pictures || packet.origin + waits <= now;
+        told.audio = from + audio.iter_from(from).take_while(goes).count() as u64;
+        if has_pictures || told.audio > from {
+            return Some(now);
+        }
+        audio.get(from).map(|packet| packet.origin + waits)
     }
 
     /// Takes what the stream has, unless that was done for somebody else at this moment, and gives what there is.
@@ -369,6 +392,24 @@ mod tests {
         assert_eq!(ring.gather(3 * MS).ended().map(|reason| &**reason), Some("enough"));
         drop((ring, other));
         assert!(!stream.is_watched());
+    }
+
+    #[tokio::test]
+    async fn viewers_have_their_turn_when_a_picture_comes_or_sound_has_waited_for_one() {
+        let (_engine, mut publisher, rings) = stage().await;
+        write(&mut publisher, TrackId::VIDEO, 0, 0, true, 10);
+        let ring = rings.of(publisher.stream());
+        let mut told = Told::default();
+        assert_eq!((ring.due(MS, &mut told), ring.due(MS, &mut told)), (Some(MS), None));
+        write(&mut publisher, TrackId::AUDIO, 10, 10, true, 10);
+        let first = ring.due(2 * MS, &mut told).unwrap();
+        let origin = ring.gather(2 * MS).track(TrackKind::Audio).newest().unwrap().origin;
+        assert_eq!(first, origin + SOUND_WAITS);
+        assert_eq!((ring.due(first, &mut told), ring.due(first, &mut told)), (Some(first), None));
+        write(&mut publisher, TrackId::AUDIO, 30, 30, true, 10);
+        write(&mut publisher, TrackId::VIDEO, 40, 40, false, 10);
+        let now = first + MS;
+        assert_eq!((ring.due(now, &mut told), ring.due(now + MS, &mut told)), (Some(now), None));
     }
 
     #[tokio::test]

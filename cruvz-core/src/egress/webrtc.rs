@@ -92,9 +92,9 @@ impl Viewer {
         }
     }
 
-    /// When [`Self::fill`] may have something although the stream has nothing new.
+    /// When [`Self::fill`] may have something although [`RtpRing::due`] says nothing.
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        self.sender.poll_timeout().or_else(|| Some(self.awaits?.1))
+        self.sender.poll_own_timeout().or_else(|| Some(self.awaits?.1))
     }
 
     /// Takes RTCP of the player, opened.

@@ -9,5 +9,6 @@ pub(crate) mod rtmp_client;
 pub(crate) mod shutdown;
 pub(crate) mod socket;
 pub(crate) mod srt;
+pub(crate) mod timers;
 pub(crate) mod udp;
 pub mod webrtc;

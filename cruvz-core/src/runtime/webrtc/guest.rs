@@ -1,24 +1,19 @@
 //! One session: its transport, and the media that goes over it.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use bytes::BytesMut;
-use tokio::sync::Notify;
 
 use super::{mail::Way, table::Entry};
 use crate::{
     Publisher,
     egress::{rtp::RtpRing, webrtc::Viewer},
-    hub::listener::Listener,
     ingest::webrtc::Feed,
     protocol::webrtc::{CloseReason, Credentials, Incoming, Path, Transport, TransportState, receiver},
-    runtime::port::Port,
+    runtime::{port::Port, timers::Place},
     session::OpenSession,
 };
 
@@ -34,9 +29,11 @@ pub(super) struct Guest {
     /// How datagrams get to the paths that the peer has proved, the newest last.
     ways: Vec<(Path, Way)>,
     media: Media,
-    /// Something came since its last turn.
+    /// It has something to do, and nothing has been done since.
     touched: bool,
     deadline: Option<Duration>,
+    /// Its place among those who wait for a time.
+    pub(super) place: Place,
     /// When it began, or media last came of a publisher.
     heard: Duration,
 }
@@ -48,7 +45,7 @@ pub(super) enum Media {
     /// The peer brings it.
     In(Box<Feed>),
     /// The peer takes it.
-    Out(Box<Viewer>, Seat),
+    Out(Box<Viewer>),
     /// There was some.
     Over,
 }
@@ -57,18 +54,6 @@ pub(super) enum Media {
 pub(super) enum Agreed {
     Publish { publisher: Publisher, config: receiver::Config },
     Play { ring: Arc<RtpRing>, session: OpenSession, cname: String, random: [u8; 16] },
-}
-
-/// Tells a shard that a stream has more for its viewers.
-pub(super) struct Bell {
-    shard: Arc<Notify>,
-    rung: AtomicU64,
-}
-
-/// A viewer's place at the bell of its stream.
-pub(super) struct Seat {
-    bell: Arc<Bell>,
-    heard: u64,
 }
 
 /// A session is over, and this is why.
@@ -96,19 +81,6 @@ impl Over {
     }
 }
 
-impl Bell {
-    pub(super) fn new(shard: &Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { shard: Arc::clone(shard), rung: AtomicU64::new(0) })
-    }
-}
-
-impl Listener for Bell {
-    fn changed(&self) {
-        self.rung.fetch_add(1, Relaxed);
-        self.shard.notify_one();
-    }
-}
-
 impl Guest {
     pub(super) fn new(now: Duration, entry: &Arc<Entry>, transport: Transport, agreed: Agreed) -> Self {
         Self {
@@ -118,21 +90,23 @@ impl Guest {
             media: Media::Agreed(Box::new(agreed)),
             touched: true,
             deadline: None,
+            place: Place::default(),
             heard: now,
         }
     }
 
     pub(super) fn is_viewer(&self) -> bool {
-        matches!(self.media, Media::Out(..))
+        matches!(self.media, Media::Out(_))
     }
 
     /// Whether it wants a turn now.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        let rung = match &self.media {
-            Media::Out(_, seat) => seat.bell.rung.load(Relaxed) != seat.heard,
-            _ => false,
-        };
-        rung || self.touched || self.deadline.is_some_and(|deadline| deadline <= now)
+        self.touched || self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Its stream has something for it.
+    pub(super) fn touch(&mut self) {
+        self.touched = true;
     }
 
     /// When it wants a turn though nothing comes.
@@ -163,7 +137,7 @@ impl Guest {
         self.transport.restart(local, remote_ufrag);
     }
 
-    /// Takes a datagram that came on `path`.
+    /// Takes a datagram that came on `path`. `seat`: has a viewer sit down before its stream.
     ///
     /// # Errors
     /// When the stream is over for this publisher.
@@ -172,13 +146,13 @@ impl Guest {
         now: Duration,
         path: Path,
         datagram: BytesMut,
-        bell: impl FnOnce(&Arc<RtpRing>) -> Arc<Bell>,
+        seat: impl FnOnce(&Arc<RtpRing>),
     ) -> Result<(), Over> {
         self.touched = true;
         let incoming = self.transport.receive(now, path, datagram);
         // What comes right behind the handshake is media already.
         if self.transport.is_connected() {
-            self.begin(now, bell);
+            self.begin(now, seat);
         }
         match (incoming, &mut self.media) {
             (Some(Incoming::Rtp { packet, .. }), Media::In(feed)) => {
@@ -189,7 +163,7 @@ impl Guest {
                 feed.rtcp(now, &compound);
                 Ok(())
             }
-            (Some(Incoming::Rtcp(compound)), Media::Out(viewer, _)) => {
+            (Some(Incoming::Rtcp(compound)), Media::Out(viewer)) => {
                 viewer.rtcp(now, &compound);
                 Ok(())
             }
@@ -198,7 +172,7 @@ impl Guest {
     }
 
     /// Begins the media, now that it can flow.
-    fn begin(&mut self, now: Duration, bell: impl FnOnce(&Arc<RtpRing>) -> Arc<Bell>) {
+    fn begin(&mut self, now: Duration, seat: impl FnOnce(&Arc<RtpRing>)) {
         let agreed = match std::mem::replace(&mut self.media, Media::Over) {
             Media::Agreed(agreed) => agreed,
             begun => {
@@ -213,10 +187,8 @@ impl Guest {
                 Media::In(Box::new(Feed::new(now, publisher, &negotiated.media, config)))
             }
             Agreed::Play { ring, session, cname, random } => {
-                let bell = bell(&ring);
-                let heard = bell.rung.load(Relaxed);
-                let viewer = Viewer::new(ring, session, negotiated, &cname, random);
-                Media::Out(Box::new(viewer), Seat { bell, heard })
+                seat(&ring);
+                Media::Out(Box::new(Viewer::new(ring, session, negotiated, &cname, random)))
             }
         };
     }
@@ -247,8 +219,7 @@ impl Guest {
                 took.map_err(|error| Over::because(error.to_string()))?;
                 feed.poll_timeout()
             }
-            Media::Out(viewer, seat) => {
-                seat.heard = seat.bell.rung.load(Relaxed);
+            Media::Out(viewer) => {
                 while let Some(outbound) = self.transport.outbound()
                     && let Some(run) = viewer.fill(now, outbound, &mut port.out)
                 {
@@ -307,7 +278,7 @@ impl Guest {
                 feed.tell_stats();
                 return Ok(());
             }
-            Media::Out(viewer, _) => {
+            Media::Out(viewer) => {
                 self.entry.session.set_webrtc(viewer.stats());
                 match viewer.ended(now) {
                     Some(reason) => reason,
@@ -321,7 +292,7 @@ impl Guest {
 
     /// Says goodbye.
     pub(super) fn end(mut self, over: Over, port: &mut Port) {
-        if let (Media::Out(viewer, _), Some(outbound)) = (&mut self.media, self.transport.outbound()) {
+        if let (Media::Out(viewer), Some(outbound)) = (&mut self.media, self.transport.outbound()) {
             viewer.goodbye(outbound, &mut port.out);
             send(&self.ways, self.transport.path(), port, port.out.len());
         }
@@ -338,7 +309,7 @@ impl Guest {
                 feed.flush();
                 feed.publisher
             }
-            Media::Out(mut viewer, _) => {
+            Media::Out(mut viewer) => {
                 viewer.session.because(reason);
                 return;
             }

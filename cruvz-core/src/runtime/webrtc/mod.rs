@@ -9,6 +9,7 @@
 //! A shard is one task that waits for nobody. We are the lite side of ICE: nothing that a peer names is ever dialled.
 
 mod addresses;
+mod audience;
 mod guest;
 mod ice_servers;
 mod mail;

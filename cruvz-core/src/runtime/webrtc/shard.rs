@@ -1,26 +1,22 @@
 //! A task that serves one socket and whoever showed up at it.
 
-use std::{
-    collections::HashMap,
-    net::SocketAddr,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::{
     Exchange,
-    guest::{Bell, Guest, Over},
+    audience::Audiences,
+    guest::{Guest, Over},
     mail::{Content, Letter, Mailbox, Way},
     table::Entry,
 };
 use crate::{
-    egress::rtp::RtpRing,
     protocol::webrtc::{Kind, Path},
     runtime::{
         port::Port,
+        timers::Timers,
         udp::{Datagram, Inbox, Route},
     },
 };
@@ -50,9 +46,10 @@ pub(super) struct Shard {
     /// Whose datagrams come from where.
     peers: HashMap<Path, Peer>,
     viewers: usize,
-    /// Rung when a stream has more for viewers here.
-    bell: Arc<Notify>,
-    bells: Vec<(Weak<RtpRing>, Arc<Bell>)>,
+    audiences: Audiences,
+    timers: Timers,
+    /// Who has something to do: they have their turn when this is looked at.
+    called: Vec<u64>,
     next_care: Duration,
     next_read: Duration,
 }
@@ -80,8 +77,9 @@ impl Shard {
             guests: HashMap::new(),
             peers: HashMap::new(),
             viewers: 0,
-            bell: Arc::default(),
-            bells: Vec::new(),
+            audiences: Audiences::default(),
+            timers: Timers::default(),
+            called: Vec::new(),
             next_care: Duration::ZERO,
             next_read: Duration::ZERO,
         }
@@ -91,7 +89,7 @@ impl Shard {
         let mut inbox = Inbox::new(RUNS);
         let mut stopped = self.port.context.stopped.clone();
         let clock = self.port.context.clock;
-        let bell = Arc::clone(&self.bell);
+        let bell = self.audiences.bell();
         loop {
             let at_once = self.viewers <= FEW_VIEWERS;
             let wake = self.next_wake(at_once);
@@ -124,7 +122,8 @@ impl Shard {
 
     fn next_wake(&self, at_once: bool) -> Duration {
         let read = (!at_once).then_some(self.next_read);
-        self.guests.values().filter_map(Guest::deadline).chain(read).fold(self.next_care, Duration::min)
+        let times = [self.timers.next(), self.audiences.next(), read];
+        times.into_iter().flatten().fold(self.next_care, Duration::min)
     }
 
     /// Takes what has come.
@@ -205,15 +204,17 @@ impl Shard {
     }
 
     fn adopt(&mut self, guest: Box<Guest>) {
+        self.called.push(guest.entry.number);
         self.guests.insert(guest.entry.number, *guest);
     }
 
     /// Gives a datagram to its guest.
     fn hand(&mut self, now: Duration, number: u64, path: Path, bytes: BytesMut) {
-        let Self { guests, bells, bell, .. } = self;
+        let Self { guests, audiences, .. } = self;
         let Some(guest) = guests.get_mut(&number) else { return };
         let was_viewer = guest.is_viewer();
-        let taken = guest.take(now, path, bytes, |ring| bell_of(bells, bell, ring));
+        let taken = guest.take(now, path, bytes, |ring| audiences.seat(ring, number));
+        self.called.push(number);
         self.viewers += usize::from(!was_viewer && guest.is_viewer());
         if let Err(over) = taken {
             self.remove(number, over);
@@ -257,30 +258,60 @@ impl Shard {
 
     /// Gives every session its turn whose time has come.
     fn tend(&mut self, now: Duration) {
-        let care = now >= self.next_care;
-        let Self { guests, port, .. } = self;
-        let mut gone = Vec::new();
-        for (number, guest) in guests {
-            let served = if guest.is_due(now) { guest.serve(now, port) } else { Ok(()) };
-            if let Err(over) = served.and_then(|()| if care { guest.care(now, port) } else { Ok(()) }) {
-                gone.push((*number, over));
+        let Self { guests, audiences, timers, called, .. } = self;
+        audiences.due(now, |number| {
+            if let Some(guest) = guests.get_mut(&number) {
+                guest.touch();
+                called.push(number);
+            }
+        });
+        while let Some(number) = timers.take(now) {
+            if let Some(guest) = guests.get_mut(&number) {
+                timers.forget(number, &mut guest.place);
+                called.push(number);
             }
         }
-        for (number, over) in gone {
-            self.remove(number, over);
-        }
-        if care {
+        let mut called = std::mem::take(called);
+        called.drain(..).for_each(|number| self.turn(now, number));
+        // For its memory.
+        self.called = called;
+        if now >= self.next_care {
             self.next_care = now + CARE;
-            self.bells.retain(|(ring, _)| ring.strong_count() > 0);
-            self.peers.retain(|_, peer| match peer {
-                Peer::Here(_) => true,
-                Peer::Elsewhere(entry) => matches!(entry.at(|_| ()), Err(Some(_))),
-            });
+            self.care(now);
         }
     }
 
+    fn turn(&mut self, now: Duration, number: u64) {
+        let Some(guest) = self.guests.get_mut(&number) else { return };
+        let served = if guest.is_due(now) { guest.serve(now, &mut self.port) } else { Ok(()) };
+        match served {
+            Ok(()) => {
+                let deadline = guest.deadline();
+                self.timers.wish(number, &mut guest.place, deadline);
+            }
+            Err(over) => self.remove(number, over),
+        }
+    }
+
+    /// Looks after what changes rarely.
+    fn care(&mut self, now: Duration) {
+        let Self { guests, port, .. } = self;
+        let over = |(number, guest): (&u64, &mut Guest)| Some((*number, guest.care(now, port).err()?));
+        let gone: Vec<_> = guests.iter_mut().filter_map(over).collect();
+        for (number, over) in gone {
+            self.remove(number, over);
+        }
+        self.audiences.tidy();
+        self.peers.retain(|_, peer| match peer {
+            Peer::Here(_) => true,
+            Peer::Elsewhere(entry) => matches!(entry.at(|_| ()), Err(Some(_))),
+        });
+    }
+
     fn remove(&mut self, number: u64, over: Over) {
-        if let Some(guest) = self.guests.remove(&number) {
+        if let Some(mut guest) = self.guests.remove(&number) {
+            self.timers.forget(number, &mut guest.place);
+            self.audiences.leave(number);
             self.viewers -= usize::from(guest.is_viewer());
             self.dismiss(guest, over);
         }
@@ -297,20 +328,4 @@ impl Shard {
         }
         guest.end(over, &mut self.port);
     }
-}
-
-/// The bell of a stream here, hung up if there is none.
-fn bell_of(
-    bells: &mut Vec<(Weak<RtpRing>, Arc<Bell>)>,
-    shard: &Arc<Notify>,
-    ring: &Arc<RtpRing>,
-) -> Arc<Bell> {
-    if let Some((_, bell)) = bells.iter().find(|(known, _)| std::ptr::eq(known.as_ptr(), Arc::as_ptr(ring))) {
-        return Arc::clone(bell);
-    }
-    let bell = Bell::new(shard);
-    let weak: Weak<Bell> = Arc::downgrade(&bell);
-    ring.listen(weak);
-    bells.push((Arc::downgrade(ring), Arc::clone(&bell)));
-    bell
 }
