@@ -1,7 +1,5 @@
 //! Pictures to H.264, by libx264 or another of FFmpeg's encoders.
 
-use std::thread::available_parallelism;
-
 use bytes::Bytes;
 use ffmpeg_next::{
     Dictionary, Packet, Rational,
@@ -82,9 +80,7 @@ impl Form {
     }
 
     fn threads(&self) -> u32 {
-        let cores =
-            available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(MAX_THREADS));
-        (self.width * self.height).div_ceil(PIXELS_PER_THREAD).min(cores).clamp(1, MAX_THREADS)
+        (self.width * self.height).div_ceil(PIXELS_PER_THREAD).clamp(1, MAX_THREADS)
     }
 
     /// Bits per second that pictures of it may take at `rate`.
