@@ -7,8 +7,8 @@ mod rtc_peer;
 
 use std::time::Duration;
 
-use cruvz_core::{Action, Engine, WebRtcAnswer, protocol::webrtc::Incoming};
-use live::{name, soon, until};
+use cruvz_core::{Action, Engine, Protocol, WebRtcAnswer, protocol::webrtc::Incoming};
+use live::{Stage, name, refusals, soon, until};
 use rtc_peer::{Connected, Peer, now, value};
 use tokio::sync::watch;
 
@@ -112,4 +112,57 @@ async fn a_hundred_viewers_that_ask_for_keyframes_make_three_requests_per_second
     assert!(requests.len() <= most, "{} requests in {lasted:?}", requests.len());
     assert!(lasted > STORM / 2 && requests.len() > 3, "requests get through at all: {requests:?}");
     assert!(asked > 10 * requests.len() as u64, "only {asked} were asked for");
+}
+
+/// The beginning of a DTLS handshake (RFC 6347 §4.3.2), whole and well-formed.
+fn client_hello(number: u64) -> Vec<u8> {
+    let random = [number.to_be_bytes(); 4].concat();
+    let ciphers = [0, 4, 0xC0, 0x2B, 0xC0, 0x2F];
+    let hello = [&[0xFE, 0xFD][..], &random, &[0, 0], &ciphers, &[1, 0]].concat();
+    let length = [0, 0, hello.len() as u8];
+    let message = [&[1][..], &length, &[0, 0, 0, 0, 0], &length, &hello].concat();
+    let sequence = &number.to_be_bytes()[2..];
+    [&[22, 0xFE, 0xFD, 0, 0][..], sequence, &[0, message.len() as u8], &message].concat()
+}
+
+/// Sends hellos from an address of its own as long as nobody stops it. How many, and how many answers came.
+async fn race(server: std::net::SocketAddr, stopped: watch::Receiver<bool>) -> (u64, u64) {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (mut sent, mut answers) = (0, 0);
+    while !*stopped.borrow() {
+        for _ in 0..4 {
+            socket.send_to(&client_hello(sent), server).await.unwrap();
+            sent += 1;
+        }
+        answers += u64::from(socket.try_recv(&mut [0; 2_048]).is_ok());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    (sent, answers)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_of_a_hundred_connect_while_strangers_send_hellos() {
+    let engine = Engine::builder().webrtc("127.0.0.1:0").start().await.unwrap();
+    let _stage = Stage::new(&engine, "live/cam", 100).await;
+    let server = engine.local_addr(Protocol::WebRtc).unwrap();
+    let (stop, stopped) = watch::channel(false);
+    let races: Vec<_> = (0..2).map(|_| tokio::spawn(race(server, stopped.clone()))).collect();
+    let mut connecting = Vec::new();
+    for seed in 0..VIEWERS {
+        let viewer = Peer::new(seed);
+        let answer = viewer.ask(&engine, Action::Play, "live/cam").await.unwrap();
+        connecting.push(tokio::spawn(async move { viewer.udp(&answer).await.connect().await }));
+    }
+    let mut connected = Vec::new();
+    for viewer in connecting {
+        connected.push(viewer.await.unwrap());
+    }
+    stop.send_replace(true);
+    assert_eq!(connected.len(), usize::from(VIEWERS));
+    for race in races {
+        let (sent, answers) = race.await.unwrap();
+        println!("{sent} hellos from a stranger, {answers} answers");
+        assert!(sent > 100 && answers == 0, "{sent} hellos, {answers} answers");
+    }
+    assert!(refusals(&engine, Protocol::WebRtc, "stray_datagram") > 100);
 }
