@@ -25,9 +25,10 @@ test: ## Everything: format, lints, unit and scenario tests, examples, real tool
 	@tools/setup test
 	@python3 tools/test.py
 
-bench: ## Cruvz against nginx-rtmp, libsrt and a bare writev loop, side by side
+bench: ## Cruvz against nginx-rtmp, libsrt and bare loops, side by side
 	@tools/setup bench
 	bench/run
+	bench/whep
 
 fuzz: ## Every fuzz target for FUZZ_SECONDS (default 60) each
 	@tools/setup fuzz

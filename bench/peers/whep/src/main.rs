@@ -4,10 +4,12 @@
 //! whep-peers play --url http://127.0.0.1:8080/whep/live/cam --viewers 100 --seconds 8 --pid SERVER
 //! whep-peers play --url bare://127.0.0.1:9000 --viewers 100 --seconds 8 --pid BARE
 //! whep-peers bare --listen 127.0.0.1:9000 --packets 7
+//! whep-peers bare --listen 127.0.0.1:9000 --publish 127.0.0.1:9001
 //! ```
 //! `play` prints one JSON object, `bare` says `listening` and goes on until it is ended.
 
 mod bare;
+mod flv;
 mod http;
 mod play;
 mod process;

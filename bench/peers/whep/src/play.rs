@@ -97,6 +97,7 @@ fn play(plan: &Plan) -> io::Result<()> {
         "bytes": window.bytes,
         "datagrams": window.datagrams,
         "packets": window.packets,
+        "sound": window.sound,
         "gaps": window.gaps,
         "gaps_joining": before.gaps,
         "belated": window.belated,

@@ -10,8 +10,12 @@ use crate::{http, rtc::Rtc};
 /// Payload types of our offer that carry pictures, and those of their repeats.
 const PICTURES: [u8; 2] = [96, 98];
 const REPEATS: [u8; 2] = [97, 99];
+/// That of sound.
+const SOUND: u8 = 111;
 /// First bytes of an alert of DTLS (RFC 6347 §4.1), and of RTP.
 const ALERT: u8 = 21;
+/// How a check begins: the type of a binding request (RFC 8489 §5).
+const CHECK: [u8; 2] = [0, 1];
 const RTP: std::ops::RangeInclusive<u8> = 128..=191;
 
 /// Where viewers connect to.
@@ -29,6 +33,8 @@ pub struct Counts {
     pub datagrams: u64,
     /// Packets of pictures.
     pub packets: u64,
+    /// Packets of sound.
+    pub sound: u64,
     /// Packets that are missing between two others, by the sequence numbers in the headers.
     pub gaps: u64,
     /// Packets that came behind later ones.
@@ -138,6 +144,9 @@ impl Viewer {
         }
         self.ended |= first == ALERT;
         let Self { socket, rtc: Some(rtc), .. } = self else { return };
+        if datagram.starts_with(&CHECK) {
+            rtc.answer(now, datagram, &mut |datagram| send(socket, datagram));
+        }
         // Answers to our checks (below 4) say nothing new.
         if first < 4 || (is_media && !self.decrypts) {
             return;
@@ -156,7 +165,11 @@ impl Viewer {
 
     /// Looks at the header, which is in the clear.
     fn count(&mut self, now: Duration, packet: &[u8]) {
+        if let Some(rtc) = &mut self.rtc {
+            rtc.arrived(now, packet);
+        }
         let payload_type = packet[1] & 0x7F;
+        self.counts.sound += u64::from(payload_type == SOUND);
         self.counts.repeats += u64::from(REPEATS.contains(&payload_type));
         if !PICTURES.contains(&payload_type) {
             return;
@@ -192,6 +205,7 @@ impl std::ops::Sub for Counts {
             bytes: self.bytes - before.bytes,
             datagrams: self.datagrams - before.datagrams,
             packets: self.packets - before.packets,
+            sound: self.sound - before.sound,
             gaps: self.gaps - before.gaps,
             belated: self.belated - before.belated,
             repeats: self.repeats - before.repeats,
@@ -208,6 +222,7 @@ impl std::iter::Sum for Counts {
             bytes: sum.bytes + one.bytes,
             datagrams: sum.datagrams + one.datagrams,
             packets: sum.packets + one.packets,
+            sound: sum.sound + one.sound,
             gaps: sum.gaps + one.gaps,
             belated: sum.belated + one.belated,
             repeats: sum.repeats + one.repeats,
