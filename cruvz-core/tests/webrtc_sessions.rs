@@ -221,6 +221,43 @@ async fn who_presents_a_key_is_asked_for_no_other_later() {
 }
 
 #[tokio::test]
+async fn a_player_that_answers_our_offer_gets_media() {
+    let engine = rtc_engine(|_| {}).await;
+    let mut stage = Stage::new(&engine, "live/cam", 100).await;
+    let peer = Peer::new(1);
+    let answer = peer.ask_for_offer(&engine, "live/cam").await.unwrap();
+    assert!(answer.is_counter_offer);
+    let request = PatchRequest {
+        session: session(&answer, Action::Play),
+        is_answer: true,
+        if_match: None,
+        body: peer.answer(&answer.sdp),
+    };
+    let early = peer.clone().udp(&answer).await;
+    assert_eq!(engine.webrtc().patch(request.clone()).await, Ok(Patched::Accepted));
+    assert_eq!(engine.webrtc().patch(request).await.unwrap_err().status, 422, "once");
+    let mut viewer = early.connect().await;
+    gets_media(&mut stage, &mut viewer).await;
+    engine.webrtc().remove(&session(&answer, Action::Play)).await.unwrap();
+    viewer.until_closed().await;
+}
+
+#[tokio::test]
+async fn offers_of_ours_are_bounded_with_all_others_that_wait() {
+    let engine = rtc_engine(|config| config.webrtc.max_pending = 10).await;
+    let mut stage = Stage::new(&engine, "live/cam", 100).await;
+    let first = Peer::new(0).ask_for_offer(&engine, "live/cam").await.unwrap();
+    for seed in 0..100 {
+        Peer::new(seed).ask_for_offer(&engine, "live/cam").await.unwrap();
+    }
+    assert_eq!(engine.viewers(&name("live/cam")), 10);
+    assert_eq!(refusals(&engine, Protocol::Whep, "pending_limit"), 91);
+    assert_eq!(engine.webrtc().remove(&session(&first, Action::Play)).await.unwrap_err().status, 404);
+    let (mut viewer, _) = viewer(&engine, 1).await;
+    gets_media(&mut stage, &mut viewer).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_in_words() {
     let engine = rtc_engine(|config| config.subscribe_timeout_ms = 50).await;
     let refused = Peer::new(1).ask(&engine, Action::Play, "live/nobody").await.unwrap_err();

@@ -140,6 +140,69 @@ async fn what_cannot_be_is_said_with_its_status() {
     assert_eq!((head.status, head.header("content-type")), (200, Some("application/sdp")));
 }
 
+/// Our offer answered as a browser does: by the same, turned round.
+fn answer_to(offer: &str) -> String {
+    let keep = |line: &&str| !line.starts_with("a=ice-lite") && !line.starts_with("a=candidate");
+    let lines: Vec<_> = offer.lines().filter(keep).collect();
+    let sdp = lines.join("\r\n") + "\r\n";
+    sdp.replace("a=sendonly", "a=recvonly").replace("a=setup:actpass", "a=setup:active")
+}
+
+#[tokio::test]
+async fn a_player_whose_offer_does_not_do_gets_ours_and_answers_it() {
+    let server = server("").await;
+    publish(&server).await;
+    // It decodes no H.264; it leaves the first word to us; it receives nothing.
+    for sdp in [offer("recvonly", "VP8"), String::new(), offer("sendonly", "H264")] {
+        let answer = with_body(&server, "POST", "/whep/live/cam", SDP, &sdp).await;
+        assert_eq!(answer.status, 406, "{} {}", answer.head, answer.text());
+        assert_eq!(answer.header("content-type"), Some("application/sdp"));
+        assert_eq!(answer.header("accept-patch"), Some("application/sdp, application/trickle-ice-sdpfrag"));
+        let url = answer.header("location").unwrap().to_owned();
+        let ours = answer.text();
+        assert!(ours.contains("a=rtpmap:96 H264/90000") && ours.contains("a=setup:actpass"), "{ours}");
+        assert_eq!(ours.contains("i=the stream's video is H.264"), sdp.contains("VP8"), "{ours}");
+        assert_eq!(server.engine().viewers(&"live/cam".parse().unwrap()), 1, "it is a session already");
+
+        let patch = async |headers: &str, body: &str| with_body(&server, "PATCH", &url, headers, body).await;
+        let restart = "a=ice-ufrag:new1\r\na=ice-pwd:1234567890123456789012\r\n";
+        let early = patch(&format!("{FRAGMENT}If-Match: *\r\n"), restart).await;
+        early.is_problem(409, "conflict");
+        patch(SDP, "hello").await.is_problem(400, "malformed");
+        let other = answer_to(&ours).replace("H264/90000", "VP8/90000");
+        patch(SDP, &other).await.is_problem(400, "malformed");
+        // Mistakes do not cost the session.
+        let taken = patch(SDP, &answer_to(&ours)).await;
+        assert_eq!((taken.status, taken.body.len()), (204, 0), "{}", taken.text());
+        patch(SDP, &answer_to(&ours)).await.is_problem(422, "unprocessable");
+        let gone = ask(&server, "DELETE", &url, "").await;
+        assert_eq!(gone.status, 200);
+    }
+    let answer = with_body(&server, "POST", "/whep/live/cam", SDP, "").await;
+    let unanswered = answer.header("location").unwrap();
+    assert_eq!(ask(&server, "DELETE", unanswered, "").await.status, 200);
+    assert_eq!(server.engine().viewers(&"live/cam".parse().unwrap()), 0);
+    // A publisher gets none, and says what it sends.
+    with_body(&server, "POST", "/whip/live/web", SDP, "").await.is_problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn an_offer_of_ours_that_nobody_answers_is_over_in_time() {
+    let server = server("[engine.webrtc]\nconnect_timeout_ms = 100\n").await;
+    publish(&server).await;
+    let answer = with_body(&server, "POST", "/whep/live/cam", SDP, "").await;
+    let url = answer.header("location").unwrap().to_owned();
+    let viewers = || server.engine().viewers(&"live/cam".parse().unwrap());
+    let until_gone = async {
+        while viewers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(support::DEADLINE, until_gone).await.unwrap();
+    let late = with_body(&server, "PATCH", &url, SDP, &answer_to(&answer.text())).await;
+    late.is_problem(404, "not_found");
+}
+
 #[tokio::test]
 async fn pages_of_other_sites_may_ask_and_read_but_not_borrow_this_machine() {
     let server = server("[[publish]]\nkey = 'secret'\n").await;

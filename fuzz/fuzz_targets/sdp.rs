@@ -45,7 +45,7 @@ fuzz_target!(|text: &str| {
         check(text, offer.answer_play(&play), tracks.len());
         check(text, offer.answer_publish(&publish), tracks.len());
     }
-    let counter = CounterOffer::new(&play).expect("all is there");
+    let counter = CounterOffer::new(&play, None).expect("all is there");
     if let Ok(negotiated) = counter.accept(text) {
         assert!((1..=tracks.len()).contains(&negotiated.media.len()));
         assert!(negotiated.media.iter().all(|media| media.sending.is_some()));

@@ -172,6 +172,38 @@ window.flashesAndBeeps = async (forMs) => {
   return { flashes, beeps, playouts, latencies };
 };
 
+/**
+ * Plays by the server's own offer: what it gives to a player that says it knows only `codec`, or that offers nothing. The first SDP
+ * and the session's URL.
+ */
+window.playByTheirOffer = async (url, { codec } = {}) => {
+  let sdp = '';
+  if (codec) {
+    const first = new RTCPeerConnection();
+    const { codecs } = RTCRtpReceiver.getCapabilities('video');
+    first.addTransceiver('video', { direction: 'recvonly' }).setCodecPreferences(codecs.filter(({ mimeType }) => mimeType === `video/${codec}`));
+    await first.setLocalDescription();
+    ({ sdp } = first.localDescription);
+    first.close();
+  }
+  const headers = { 'content-type': 'application/sdp' };
+  const response = await fetch(url, { method: 'POST', headers, body: sdp });
+  const offer = await response.text();
+  if (response.status !== 406) throw new Error(`${url}: ${response.status} ${offer}`);
+  const session = new URL(response.headers.get('location'), url).href;
+  const [video, media, connection] = [document.querySelector('video'), new MediaStream(), new RTCPeerConnection()];
+  connection.addEventListener('track', ({ track }) => media.addTrack(track));
+  connections.play = connection;
+  keep(video, false);
+  video.srcObject = media;
+  await connection.setRemoteDescription({ type: 'offer', sdp: offer });
+  await connection.setLocalDescription();
+  const answered = await fetch(session, { method: 'PATCH', headers, body: connection.localDescription.sdp });
+  if (answered.status !== 204) throw new Error(`${session}: ${answered.status} ${await answered.text()}`);
+  await video.play();
+  return { session, offer };
+};
+
 /** The same by the package whip-whep: it trickles candidates, can restart ICE and is told to stop. */
 const clients = {};
 window.publishByPackage = async (url) => {

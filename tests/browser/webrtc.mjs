@@ -121,6 +121,23 @@ async function chromiumBothWays(codec) {
   }));
 }
 
+/** A player that cannot be answered, or asks for nothing, takes the server's offer instead (WHEP: 406, then PATCH). */
+async function byTheirOffer(launch, codecs, options = {}) {
+  return withServer(({ origin }) => withBrowser(launch, async (open) => {
+    const [publisher, player] = [await open(), await open()];
+    await call(publisher, 'publish', `${origin}/whip/live/cam`, { codec: 'VP8' });
+    await live(origin, 'live/cam');
+    const said = [];
+    for (const codec of codecs) {
+      const { session, offer } = await call(player, 'playByTheirOffer', `${origin}/whep/live/cam`, { codec });
+      said.push(`${codec ?? 'nothing'} offered (${/^i=(.*?)\r?$/m.exec(offer)?.[1] ?? 'no words'}): ${judge(await observe(player, 4000), { fps: 20 })}`);
+      const status = await call(player, 'leave', session, 'play');
+      if (status !== 200) throw new Error(`DELETE answered ${status}`);
+    }
+    return said.join('; ');
+  }), options);
+}
+
 /** A client package of others: candidates by PATCH, an ICE restart in the middle on both sides, and DELETE. */
 async function byPackage() {
   return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
@@ -334,6 +351,8 @@ const moving = (page) => page.evaluate(() => {
 export const webrtc = [
   ...['H264', 'VP8', 'VP9', 'AV1'].map((codec) => ({ name: `Chromium publishes ${codec} by WHIP, plays by WHEP`, run: () => chromiumBothWays(codec) })),
   { name: 'Firefox publishes VP8 by WHIP, plays by WHEP', run: firefoxBothWays },
+  { name: 'Chromium plays by the offer of the server', run: () => byTheirOffer(launchChromium, ['H264', undefined]) },
+  { name: 'Firefox plays by the offer of the server', run: () => byTheirOffer(launchFirefox, [undefined], { media: '0.0.0.0' }) },
   { name: 'The package whip-whep publishes, plays, restarts ICE and stops', run: byPackage },
   { name: 'The example camera-wall: everybody sees everybody', run: cameraWall },
   { name: 'WHIP to WHEP, glass to glass', run: glassToGlass },

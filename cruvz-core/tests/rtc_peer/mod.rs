@@ -35,6 +35,7 @@ pub const OPUS: u8 = 111;
 pub const SSRC: u32 = 0x1234;
 
 /// A peer that has nothing but credentials yet.
+#[derive(Clone)]
 pub struct Peer {
     pub ours: Credentials,
 }
@@ -91,15 +92,28 @@ impl Peer {
         action: Action,
         stream: &str,
     ) -> Result<WebRtcAnswer, WebRtcRefusal> {
-        let request = OfferRequest {
-            stream: stream.parse().unwrap(),
-            action,
-            sdp: self.offer(action),
-            query: String::new(),
-            bearer: None,
-            remote: "127.0.0.1:9".parse().unwrap(),
-        };
-        engine.webrtc().offer(request).await
+        ask(engine, action, stream, self.offer(action)).await
+    }
+
+    /// Asks the engine for its own offer of a stream.
+    pub async fn ask_for_offer(&self, engine: &Engine, stream: &str) -> Result<WebRtcAnswer, WebRtcRefusal> {
+        ask(engine, Action::Play, stream, String::new()).await
+    }
+
+    /// Answers an offer of the engine: it takes all of it, and begins.
+    pub fn answer(&self, offer: &str) -> String {
+        let Credentials { ufrag, pwd } = &self.ours;
+        let turned = offer.lines().filter_map(|line| match line.split_once(':') {
+            _ if line == "a=ice-lite" => None,
+            Some(("a=candidate", _)) => None,
+            Some(("a=ice-ufrag", _)) => Some(format!("a=ice-ufrag:{ufrag}\r\n")),
+            Some(("a=ice-pwd", _)) => Some(format!("a=ice-pwd:{pwd}\r\n")),
+            Some(("a=fingerprint", _)) => Some(format!("a=fingerprint:{}\r\n", CERTIFICATE.fingerprint())),
+            Some(("a=setup", _)) => Some("a=setup:active\r\n".to_owned()),
+            _ if line == "a=sendonly" => Some("a=recvonly\r\n".to_owned()),
+            _ => Some(format!("{line}\r\n")),
+        });
+        turned.collect()
     }
 
     /// Begins to connect over UDP as `answer` says.
@@ -142,6 +156,23 @@ impl Peer {
         connected.trust();
         connected
     }
+}
+
+async fn ask(
+    engine: &Engine,
+    action: Action,
+    stream: &str,
+    sdp: String,
+) -> Result<WebRtcAnswer, WebRtcRefusal> {
+    let request = OfferRequest {
+        stream: stream.parse().unwrap(),
+        action,
+        sdp,
+        query: String::new(),
+        bearer: None,
+        remote: "127.0.0.1:9".parse().unwrap(),
+    };
+    engine.webrtc().offer(request).await
 }
 
 /// The rest of the first line of `sdp` that begins as `key`.

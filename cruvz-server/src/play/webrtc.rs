@@ -82,8 +82,8 @@ fn answered(endpoint: &str, answer: WebRtcAnswer) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, SDP)], answer.sdp).into_response();
     let headers = response.headers_mut();
     let location = format!("{endpoint}/{}", answer.id);
-    for (name, value) in
-        [(header::LOCATION, location), (header::ETAG, answer.etag), (ACCEPT_PATCH, FRAGMENT.to_owned())]
+    let patches = if answer.is_counter_offer { format!("{SDP}, {FRAGMENT}") } else { FRAGMENT.to_owned() };
+    for (name, value) in [(header::LOCATION, location), (header::ETAG, answer.etag), (ACCEPT_PATCH, patches)]
     {
         if let Ok(value) = value.try_into() {
             headers.insert(name, value);

@@ -173,6 +173,7 @@ impl Guest {
 
     /// Begins the media, now that it can flow.
     fn begin(&mut self, now: Duration, seat: impl FnOnce(&Arc<RtpRing>)) {
+        let Some(negotiated) = self.entry.negotiated() else { return };
         let agreed = match std::mem::replace(&mut self.media, Media::Over) {
             Media::Agreed(agreed) => agreed,
             begun => {
@@ -181,7 +182,6 @@ impl Guest {
             }
         };
         self.heard = now;
-        let negotiated = &self.entry.negotiated;
         self.media = match *agreed {
             Agreed::Publish { publisher, config } => {
                 Media::In(Box::new(Feed::new(now, publisher, &negotiated.media, config)))

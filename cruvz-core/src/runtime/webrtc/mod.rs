@@ -28,10 +28,10 @@ pub use self::request::{
 };
 use self::{
     addresses::Addresses,
-    guest::{Guest, Over},
+    guest::Over,
     mail::{Letter, Mailbox, mailbox},
     shard::Shard,
-    table::{Entry, Table},
+    table::{Entry, Table, Waiting},
 };
 use crate::{
     Error, ErrorKind, Protocol,
@@ -183,9 +183,12 @@ impl Exchange {
                 () = tokio::time::sleep(CARE) => {}
             }
             let now = clock.now();
-            for guest in self.table.expire(now) {
-                let why = format!("its media connection was not made in time: {}", self.unreached());
-                self.give_up(guest, "connect_timeout", &why);
+            for waiting in self.table.expire(now) {
+                let why = match waiting.is_offer() {
+                    true => "our offer was not answered in time".to_owned(),
+                    false => format!("its media connection was not made in time: {}", self.unreached()),
+                };
+                self.give_up(waiting, "connect_timeout", &why);
             }
             if now >= next_refresh {
                 next_refresh = now + REFRESH;
@@ -193,8 +196,8 @@ impl Exchange {
                 self.context.runtime.spawn(async move { this.addresses.refresh().await });
             }
         }
-        for guest in self.table.close() {
-            guest.leave(Over::shutdown());
+        for waiting in self.table.close() {
+            waiting.leave(Over::shutdown());
         }
     }
 
@@ -211,14 +214,14 @@ impl Exchange {
     }
 
     /// Lets a session go that nobody came for.
-    fn give_up(&self, guest: Guest, reason: &'static str, detail: &str) {
-        let session = &guest.entry.session;
+    fn give_up(&self, waiting: Waiting, reason: &'static str, detail: &str) {
+        let session = waiting.session();
         if let Some(reason) = session.end_reason() {
-            return guest.leave(Over::because(reason));
+            return waiting.leave(Over::because(reason));
         }
-        let (protocol, remote, stream) = (session.protocol, session.remote, Some(&guest.entry.stream));
+        let (protocol, remote, stream) = (session.protocol, session.remote, Some(&session.stream));
         self.context.gate.refused(Refusal { protocol, remote, stream, reason, detail: detail.into() });
-        guest.leave(Over::because(detail));
+        waiting.leave(Over::because(detail));
     }
 
     /// The session whose peer signed this datagram, if it is a connectivity check.

@@ -14,7 +14,7 @@ use super::{
     ice_servers::ice_servers,
     mail::{Content, Letter},
     request::{OfferRequest, PatchRequest, Patched, SessionRequest, WebRtcAnswer, WebRtcRefusal},
-    table::{Entry, NewEntry},
+    table::{Entry, NewEntry, Offered, Waiting},
 };
 use crate::{
     AccessRequest, Action, Error, ErrorKind, LiveStream, Protocol,
@@ -22,8 +22,8 @@ use crate::{
     protocol::webrtc::{
         Credentials, Transport, TransportConfig, TransportLimits, receiver,
         sdp::{
-            self, Candidate, CandidateTransport, Fragment, Local, Negotiated, Offer, PlayTrack, PlayWish,
-            PublishWish, RefusalKind,
+            self, Candidate, CandidateTransport, CounterOffer, Fragment, Local, Negotiated, Offer, PlayTrack,
+            PlayWish, PublishWish, RefusalKind,
         },
     },
     runtime::random::random,
@@ -64,15 +64,18 @@ impl Exchange {
                 format!("an SDP of {} bytes; {} are read", request.sdp.len(), config.webrtc.max_sdp_bytes);
             return Err(self.refuse(&request, "bad_offer", WebRtcRefusal::new(413, "too_large", detail)));
         }
-        let offer = Offer::parse(&request.sdp).map_err(|error| {
+        // A player may come without an offer, for ours.
+        let asks = request.action == Action::Play && request.sdp.trim().is_empty();
+        let offer = if asks { None } else { Some(Offer::parse(&request.sdp)) };
+        let offer = offer.transpose().map_err(|error| {
             self.refuse(&request, "bad_offer", WebRtcRefusal::new(400, "malformed", error.to_string()))
         })?;
         let access = access(&request);
         let key = access.key.clone();
         let session = self.context.gate.admit(access).await?;
-        match request.action {
-            Action::Publish => self.publish(&request, key, &offer, session),
-            Action::Play => self.play(&request, key, &offer, session).await,
+        match offer {
+            Some(offer) if request.action == Action::Publish => self.publish(&request, key, &offer, session),
+            offer => self.play(&request, key, offer.as_ref(), session).await,
         }
     }
 
@@ -97,16 +100,16 @@ impl Exchange {
             let detail = error.to_string();
             self.refuse(request, error.kind().name(), WebRtcRefusal { detail, ..error.into() })
         })?;
-        let (session, negotiated) = (Arc::clone(publisher.session()), Arc::new(negotiated));
+        let session = Arc::clone(publisher.session());
         let agreed = Agreed::Publish { publisher, config: self.receiver() };
-        self.enlist(Deal { request, key, ours, session, negotiated, sdp }, agreed)
+        self.enlist(Deal { request, key, session, local: ours.credentials }, sdp, negotiated, agreed)
     }
 
     async fn play(
         &self,
         request: &OfferRequest,
         key: Option<StreamKey>,
-        offer: &Offer,
+        offer: Option<&Offer>,
         mut session: OpenSession,
     ) -> Result<WebRtcAnswer, WebRtcRefusal> {
         let stream = self.playable(request, &session).await.map_err(|error| {
@@ -130,11 +133,23 @@ impl Exchange {
             cname: &cname,
             feedback: false,
         };
-        let answered = offer.answer_play(&wish);
-        let (sdp, negotiated) = answered.map_err(|refusal| self.unfit(&mut session, &refusal))?;
-        let (listed, negotiated) = (Arc::clone(&session), Arc::new(negotiated));
-        let agreed = Agreed::Play { ring: self.rings.of(&stream), session, cname, random: entropy()? };
-        self.enlist(Deal { request, key, ours, session: listed, negotiated, sdp }, agreed)
+        let refusal = match offer.map(|offer| offer.answer_play(&wish)) {
+            Some(Ok((sdp, negotiated))) => {
+                let deal = Deal { request, key, session: Arc::clone(&session), local: ours.credentials };
+                let agreed =
+                    Agreed::Play { ring: self.rings.of(&stream), session, cname, random: entropy()? };
+                return self.enlist(deal, sdp, negotiated, agreed);
+            }
+            Some(Err(refusal)) if !refusal.invites_offer() => return Err(self.unfit(&mut session, &refusal)),
+            Some(Err(refusal)) => Some(refusal),
+            None => None,
+        };
+        let reason = refusal.as_ref().map(ToString::to_string);
+        let counter = CounterOffer::new(&wish, reason.as_deref())
+            .map_err(|unfit| self.unfit(&mut session, refusal.as_ref().unwrap_or(&unfit)))?;
+        let deal = Deal { request, key, session: Arc::clone(&session), local: ours.credentials };
+        let ring = self.rings.of(&stream);
+        self.offer_instead(deal, Offered { counter, session, ring, cname, random: entropy()? })
     }
 }
 
@@ -176,51 +191,68 @@ impl Exchange {
     }
 
     /// Lists a session that waits for its peer, and says what the peer must know.
-    fn enlist(&self, deal: Deal<'_>, agreed: Agreed) -> Result<WebRtcAnswer, WebRtcRefusal> {
-        let Deal { request, key, ours, session, negotiated, sdp } = deal;
-        let (clock, id) = (self.context.clock, hex(&entropy::<16>()?));
-        let now = clock.now();
+    fn enlist(
+        &self,
+        deal: Deal<'_>,
+        sdp: String,
+        negotiated: Negotiated,
+        agreed: Agreed,
+    ) -> Result<WebRtcAnswer, WebRtcRefusal> {
+        let now = self.context.clock.now();
+        let new = deal.entry()?;
+        let answer = self.created(now, &new, sdp);
+        let transport = self.transport(now, new.local.clone(), &negotiated);
+        let evicted =
+            self.table.insert(now, new, negotiated, |entry| Guest::new(now, entry, transport, agreed));
+        self.make_room(evicted);
+        Ok(answer)
+    }
+
+    /// Lists a session whose client is to answer our offer.
+    fn offer_instead(&self, deal: Deal<'_>, offered: Offered) -> Result<WebRtcAnswer, WebRtcRefusal> {
+        let now = self.context.clock.now();
+        let new = deal.entry()?;
+        let answer = self.created(now, &new, offered.counter.sdp().to_owned());
+        self.make_room(self.table.offer(now, new, offered));
+        Ok(WebRtcAnswer { is_counter_offer: true, ..answer })
+    }
+
+    /// What the client of a session must know.
+    fn created(&self, now: Duration, new: &NewEntry, sdp: String) -> WebRtcAnswer {
+        let unix_s = self.context.clock.unix_us(now) / 1_000_000;
+        let ice_servers = ice_servers(&self.context.config.webrtc, new.session.id, unix_s);
+        let (id, etag) = (new.id.clone(), etag(&new.local));
+        WebRtcAnswer { id, sdp, etag, ice_servers, is_counter_offer: false }
+    }
+
+    fn transport(&self, now: Duration, local: Credentials, negotiated: &Negotiated) -> Transport {
         let setup_timeout = Duration::from_millis(self.context.config.webrtc.connect_timeout_ms);
         let config = TransportConfig {
             certificate: Arc::clone(&self.certificate),
-            local: ours.credentials.clone(),
+            local,
             remote_ufrag: negotiated.remote.ufrag.clone(),
             fingerprint: negotiated.fingerprint.clone(),
             role: negotiated.role,
             limits: TransportLimits { setup_timeout, ..TransportLimits::default() },
         };
-        let transport = Transport::new(now, config);
-        let ice_servers =
-            ice_servers(&self.context.config.webrtc, session.id, clock.unix_us(now) / 1_000_000);
-        let etag = etag(&ours.credentials);
-        let new = NewEntry {
-            id: id.clone(),
-            stream: request.stream.clone(),
-            action: request.action,
-            key,
-            session,
-            negotiated,
-            local: ours.credentials,
-        };
-        let evicted = self.table.insert(now, new, |entry| Guest::new(now, entry, transport, agreed));
+        Transport::new(now, config)
+    }
+
+    /// Lets the one go that had to make room, if one had to.
+    fn make_room(&self, evicted: Option<Waiting>) {
         if let Some(oldest) = evicted {
             self.give_up(
-                *oldest,
+                oldest,
                 "pending_limit",
                 "too many sessions wait for their media connection; this one waited longest",
             );
         }
-        Ok(WebRtcAnswer { id, sdp, etag, ice_servers, is_counter_offer: false })
     }
 
     pub(super) async fn patch(&self, request: PatchRequest) -> Result<Patched, WebRtcRefusal> {
         let entry = self.find(&request.session)?;
         if request.is_answer {
-            return Err(WebRtcRefusal::new(
-                422,
-                "unprocessable",
-                "this session has no offer of ours to be answered",
-            ));
+            return self.take_answer(&entry, &request.body);
         }
         let Some(if_match) = request.if_match.as_deref().map(str::trim) else {
             return Err(WebRtcRefusal::new(
@@ -243,10 +275,26 @@ impl Exchange {
         }
     }
 
+    /// Takes the answer to our offer. One that does not fit changes nothing: a better one may follow.
+    fn take_answer(&self, entry: &Arc<Entry>, sdp: &str) -> Result<Patched, WebRtcRefusal> {
+        let nothing = "this session has no offer of ours to be answered";
+        let nothing = || WebRtcRefusal::new(422, "unprocessable", nothing);
+        let counter = entry.counter_offer().ok_or_else(nothing)?;
+        let negotiated = counter.accept(sdp).map_err(|refusal| refusal_of(&refusal).0)?;
+        let now = self.context.clock.now();
+        let answered = self.table.answer(entry, negotiated, |local, negotiated, offered| {
+            let Offered { session, ring, cname, random, .. } = offered;
+            let agreed = Agreed::Play { ring, session, cname, random };
+            Guest::new(now, entry, self.transport(now, local, negotiated), agreed)
+        });
+        if answered { Ok(Patched::Accepted) } else { Err(nothing()) }
+    }
+
     /// Begins ICE anew, with the peer's new credentials and new ones of ours.
     async fn restart(&self, entry: &Arc<Entry>, remote: Credentials) -> Result<Patched, WebRtcRefusal> {
         let ours = self.ours()?;
-        let fragment = sdp::restart_answer(&ours.local(self), &entry.negotiated);
+        let negotiated = entry.negotiated().ok_or_else(unanswered)?;
+        let fragment = sdp::restart_answer(&ours.local(self), negotiated);
         let (etag, local) = (etag(&ours.credentials), ours.credentials);
         self.table.restart(entry, local.clone(), &remote.ufrag);
         let waiting = entry.at(|guest| guest.restart(local.clone(), remote.ufrag.clone()));
@@ -270,11 +318,6 @@ impl Exchange {
         };
         entry.session.end(&reason);
         match waits {
-            Ok(()) => {
-                if let Some(guest) = self.table.remove(&entry) {
-                    guest.leave(Over { reason: reason.into(), goodbye: true });
-                }
-            }
             Err(Some(mailbox)) => {
                 // Whoever publishes again at once must not find itself in the way.
                 let (done, ended) = oneshot::channel();
@@ -283,7 +326,12 @@ impl Exchange {
                     let _ = tokio::time::timeout(END_TIMEOUT, ended).await;
                 }
             }
-            Err(None) => {}
+            // It waits here, for its peer or for an answer.
+            Ok(()) | Err(None) => {
+                if let Some(waiting) = self.table.remove(&entry) {
+                    waiting.leave(Over { reason: reason.into(), goodbye: true });
+                }
+            }
         }
         Ok(())
     }
@@ -322,25 +370,38 @@ impl Exchange {
 
     /// Counts and tells of an offer that cannot be answered.
     fn unfit(&self, session: &mut OpenSession, refusal: &sdp::Refusal) -> WebRtcRefusal {
-        let (status, code, kind) = match refusal.kind() {
-            RefusalKind::Malformed => (400, "malformed", ErrorKind::Malformed),
-            RefusalKind::NotAcceptable => (406, "not_acceptable", ErrorKind::Unsupported),
-            _ => (422, "unprocessable", ErrorKind::Unsupported),
-        };
-        let error = Error::new(kind, refusal.to_string());
-        self.context.gate.refused_session(session, &error);
-        WebRtcRefusal::new(status, code, error.to_string())
+        let (refusal, kind) = refusal_of(refusal);
+        self.context.gate.refused_session(session, &Error::new(kind, refusal.detail.clone()));
+        refusal
     }
 }
 
-/// What was agreed on with whom.
+/// What a description that does not do is answered with, and what kind of error it is.
+fn refusal_of(refusal: &sdp::Refusal) -> (WebRtcRefusal, ErrorKind) {
+    let (status, code, kind) = match refusal.kind() {
+        RefusalKind::Malformed => (400, "malformed", ErrorKind::Malformed),
+        RefusalKind::NotAcceptable => (406, "not_acceptable", ErrorKind::Unsupported),
+        _ => (422, "unprocessable", ErrorKind::Unsupported),
+    };
+    (WebRtcRefusal::new(status, code, refusal.to_string()), kind)
+}
+
+/// What a session is made of that was asked for.
 struct Deal<'a> {
     request: &'a OfferRequest,
     key: Option<StreamKey>,
-    ours: Ours,
     session: Arc<Session>,
-    negotiated: Arc<Negotiated>,
-    sdp: String,
+    /// Our side of ICE.
+    local: Credentials,
+}
+
+impl Deal<'_> {
+    fn entry(self) -> Result<NewEntry, WebRtcRefusal> {
+        let Deal { request, key, session, local } = self;
+        let id = hex(&entropy::<16>()?);
+        let (stream, action) = (request.stream.clone(), request.action);
+        Ok(NewEntry { id, stream, action, key, session, local })
+    }
 }
 
 impl Ours {
@@ -374,6 +435,10 @@ fn access(request: &OfferRequest) -> AccessRequest {
 /// The entity tag of an ICE session (RFC 9110 §8.8.3): nothing else is called as it is.
 pub(super) fn etag(credentials: &Credentials) -> String {
     format!("\"{}\"", credentials.ufrag)
+}
+
+fn unanswered() -> WebRtcRefusal {
+    WebRtcRefusal::new(409, "conflict", "the offer of this session is to be answered first")
 }
 
 fn over() -> WebRtcRefusal {

@@ -1,12 +1,13 @@
 //! The sessions of an engine, as HTTP names them and as the first datagram of their peer does.
 //!
 //! A session is made by a request and waits here for its media connection. The shard that gets the first valid connectivity check
-//! takes it along; what comes to other shards later is passed on to that one.
+//! takes it along; what comes to other shards later is passed on to that one. One whose client is to answer our own offer first is
+//! listed from that offer on, and known to no datagram before the answer.
 
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -14,11 +15,19 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{guest::Guest, mail::Mailbox, negotiation::etag};
+use super::{
+    guest::{Guest, Over},
+    mail::Mailbox,
+    negotiation::etag,
+};
 use crate::{
     Action, StreamName,
-    protocol::webrtc::{Credentials, sdp::Negotiated},
-    session::{Session, access::StreamKey},
+    egress::rtp::RtpRing,
+    protocol::webrtc::{
+        Credentials,
+        sdp::{CounterOffer, Negotiated},
+    },
+    session::{OpenSession, Session, access::StreamKey},
 };
 
 /// ICE sessions by whose names datagrams still find their way: the newest, and those that it replaces.
@@ -51,7 +60,8 @@ pub(super) struct Entry {
     /// What its offer presented.
     pub(super) key: Option<StreamKey>,
     pub(super) session: Arc<Session>,
-    pub(super) negotiated: Arc<Negotiated>,
+    /// What was agreed on, once it is.
+    negotiated: OnceLock<Negotiated>,
     /// Whether its client said goodbye over HTTP.
     pub(super) said_goodbye: AtomicBool,
     made: Duration,
@@ -67,13 +77,23 @@ pub(super) struct NewEntry {
     pub(super) action: Action,
     pub(super) key: Option<StreamKey>,
     pub(super) session: Arc<Session>,
-    pub(super) negotiated: Arc<Negotiated>,
     /// Our side of ICE.
     pub(super) local: Credentials,
 }
 
+/// Our offer to a player whose own could not be answered, and what it gets once it answers this one.
+pub(super) struct Offered {
+    pub(super) counter: CounterOffer,
+    pub(super) session: OpenSession,
+    pub(super) ring: Arc<RtpRing>,
+    pub(super) cname: String,
+    pub(super) random: [u8; 16],
+}
+
 /// Where a session is.
-pub(super) enum Place {
+enum Place {
+    /// Here, until its client answers our offer.
+    Offered(Box<Offered>),
     /// Here, until its peer shows up.
     Waiting(Box<Guest>),
     /// At a shard.
@@ -82,48 +102,95 @@ pub(super) enum Place {
     Gone,
 }
 
+/// What waits here for a session's peer.
+pub(super) enum Waiting {
+    Offered(Box<Offered>),
+    Guest(Box<Guest>),
+}
+
 impl Table {
     pub(super) fn new(max_pending: usize, timeout: Duration) -> Self {
         let (next_number, listed) = (AtomicU64::new(1), Mutex::default());
         Self { max_pending: max_pending.max(1), timeout, next_number, listed }
     }
 
-    /// Lists a session that waits for its media connection. The oldest that waits makes room, and is returned.
+    /// Lists a session that was agreed on and waits for its media connection. The oldest that waits makes room, and is returned.
     pub(super) fn insert(
         &self,
         now: Duration,
         new: NewEntry,
+        negotiated: Negotiated,
         guest: impl FnOnce(&Arc<Entry>) -> Guest,
-    ) -> Option<Box<Guest>> {
-        let NewEntry { id, stream, action, key, session, negotiated, local } = new;
-        let ufrag = local.ufrag.clone();
-        let entry = Arc::new(Entry {
+    ) -> Option<Waiting> {
+        let entry = self.entry(now, new);
+        entry.agree(negotiated);
+        let guest = Waiting::Guest(Box::new(guest(&entry)));
+        self.list(&entry, guest)
+    }
+
+    /// Lists a session whose client is to answer our offer. The oldest that waits makes room, and is returned.
+    pub(super) fn offer(&self, now: Duration, new: NewEntry, offered: Offered) -> Option<Waiting> {
+        let entry = self.entry(now, new);
+        self.list(&entry, Waiting::Offered(Box::new(offered)))
+    }
+
+    fn entry(&self, now: Duration, new: NewEntry) -> Arc<Entry> {
+        let NewEntry { id, stream, action, key, session, local } = new;
+        Arc::new(Entry {
             number: self.next_number.fetch_add(1, Relaxed),
             id,
             stream,
             action,
             key,
             session,
-            ice: Mutex::new((vec![local], negotiated.remote.ufrag.clone())),
-            negotiated,
+            ice: Mutex::new((vec![local], String::new())),
+            negotiated: OnceLock::new(),
             said_goodbye: AtomicBool::new(false),
             made: now,
             place: Mutex::new(Place::Gone),
-        });
-        let guest = Box::new(guest(&entry));
+        })
+    }
+
+    fn list(&self, entry: &Arc<Entry>, waiting: Waiting) -> Option<Waiting> {
         let mut listed = self.listed.lock();
         if listed.closed {
             return None;
         }
-        *entry.place.lock() = Place::Waiting(guest);
         let full = listed.pending.len() >= self.max_pending;
         let oldest =
             if full { listed.pending.first_key_value().map(|(_, oldest)| Arc::clone(oldest)) } else { None };
         let evicted = oldest.and_then(|oldest| listed.evict(&oldest));
-        listed.by_id.insert(entry.id.clone(), Arc::clone(&entry));
-        listed.by_ufrag.insert(ufrag, Arc::clone(&entry));
-        listed.pending.insert(entry.number, entry);
+        if matches!(waiting, Waiting::Guest(_)) {
+            listed.know(entry);
+        }
+        *entry.place.lock() = waiting.into();
+        listed.by_id.insert(entry.id.clone(), Arc::clone(entry));
+        listed.pending.insert(entry.number, Arc::clone(entry));
         evicted
+    }
+
+    /// Makes a guest of a session whose client answered our offer. It waits for its media connection from then on, but no longer than
+    /// if it had waited for that since the offer. Whether there was an offer to be answered (still).
+    pub(super) fn answer(
+        &self,
+        entry: &Arc<Entry>,
+        negotiated: Negotiated,
+        guest: impl FnOnce(Credentials, &Negotiated, Offered) -> Guest,
+    ) -> bool {
+        let Some(local) = entry.ice.lock().0.last().cloned() else { return false };
+        let mut listed = self.listed.lock();
+        let mut place = entry.place.lock();
+        match std::mem::replace(&mut *place, Place::Gone) {
+            Place::Offered(offered) => *place = Place::Waiting(Box::new(guest(local, &negotiated, *offered))),
+            elsewhere => {
+                *place = elsewhere;
+                return false;
+            }
+        }
+        drop(place);
+        entry.agree(negotiated);
+        listed.know(entry);
+        true
     }
 
     /// The session of that URL.
@@ -164,30 +231,30 @@ impl Table {
         }
     }
 
-    /// Takes a session off the list. Its guest comes back if it still waited.
-    pub(super) fn remove(&self, entry: &Entry) -> Option<Box<Guest>> {
+    /// Takes a session off the list. What waited for its peer comes back.
+    pub(super) fn remove(&self, entry: &Entry) -> Option<Waiting> {
         self.listed.lock().forget(entry);
-        let guest = entry.take_waiting();
+        let waiting = entry.take_waiting();
         *entry.place.lock() = Place::Gone;
-        guest
+        waiting
     }
 
     /// Takes those off the list whose media connection has not come in time, or that were told to end, and returns them.
-    pub(super) fn expire(&self, now: Duration) -> Vec<Guest> {
+    pub(super) fn expire(&self, now: Duration) -> Vec<Waiting> {
         let mut listed = self.listed.lock();
         let over = |entry: &Entry| {
             now.saturating_sub(entry.made) > self.timeout || entry.session.end_reason().is_some()
         };
         let gone: Vec<_> = listed.pending.values().filter(|entry| over(entry)).cloned().collect();
-        gone.iter().filter_map(|entry| listed.evict(entry).map(|guest| *guest)).collect()
+        gone.iter().filter_map(|entry| listed.evict(entry)).collect()
     }
 
     /// Takes all off the list, and lists none any more.
-    pub(super) fn close(&self) -> Vec<Guest> {
+    pub(super) fn close(&self) -> Vec<Waiting> {
         let mut listed = self.listed.lock();
         listed.closed = true;
         let waiting: Vec<_> = listed.pending.values().cloned().collect();
-        waiting.iter().filter_map(|entry| listed.evict(entry).map(|guest| *guest)).collect()
+        waiting.iter().filter_map(|entry| listed.evict(entry)).collect()
     }
 
     /// Whether any session waits for its media connection.
@@ -197,6 +264,13 @@ impl Table {
 }
 
 impl Listed {
+    /// From here on datagrams find their way to it.
+    fn know(&mut self, entry: &Arc<Entry>) {
+        for credentials in &entry.ice.lock().0 {
+            self.by_ufrag.insert(credentials.ufrag.clone(), Arc::clone(entry));
+        }
+    }
+
     fn forget(&mut self, entry: &Entry) {
         self.by_id.remove(&entry.id);
         for credentials in &entry.ice.lock().0 {
@@ -205,12 +279,12 @@ impl Listed {
         self.pending.remove(&entry.number);
     }
 
-    /// Takes one that waits off the list and gives its guest back; leaves one alone that a shard claimed meanwhile.
-    fn evict(&mut self, entry: &Entry) -> Option<Box<Guest>> {
+    /// Takes one that waits off the list and gives back what did; leaves one alone that a shard claimed meanwhile.
+    fn evict(&mut self, entry: &Entry) -> Option<Waiting> {
         self.pending.remove(&entry.number);
-        let guest = entry.take_waiting()?;
+        let waiting = entry.take_waiting()?;
         self.forget(entry);
-        Some(guest)
+        Some(waiting)
     }
 }
 
@@ -240,19 +314,71 @@ impl Entry {
         match &mut *self.place.lock() {
             Place::Waiting(guest) => Ok(waiting(guest)),
             Place::At(mailbox) => Err(Some(mailbox.clone())),
-            Place::Gone => Err(None),
+            Place::Offered(_) | Place::Gone => Err(None),
         }
     }
 
-    /// Takes its guest, if that still waits; it is nowhere then.
-    fn take_waiting(&self) -> Option<Box<Guest>> {
+    /// What was agreed on, once it is.
+    pub(super) fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.get()
+    }
+
+    /// Our offer, while it is to be answered.
+    pub(super) fn counter_offer(&self) -> Option<CounterOffer> {
+        match &*self.place.lock() {
+            Place::Offered(offered) => Some(offered.counter.clone()),
+            _ => None,
+        }
+    }
+
+    fn agree(&self, negotiated: Negotiated) {
+        self.ice.lock().1.clone_from(&negotiated.remote.ufrag);
+        // It is agreed on once: who answers a second time finds no offer.
+        let _ = self.negotiated.set(negotiated);
+    }
+
+    /// Takes what waits for its peer, if it still does; it is nowhere then.
+    fn take_waiting(&self) -> Option<Waiting> {
         let mut place = self.place.lock();
         match std::mem::replace(&mut *place, Place::Gone) {
-            Place::Waiting(guest) => Some(guest),
+            Place::Waiting(guest) => Some(Waiting::Guest(guest)),
+            Place::Offered(offered) => Some(Waiting::Offered(offered)),
             elsewhere => {
                 *place = elsewhere;
                 None
             }
+        }
+    }
+}
+
+impl Waiting {
+    /// The session that it is of.
+    pub(super) fn session(&self) -> &Arc<Session> {
+        match self {
+            Self::Offered(offered) => &offered.session,
+            Self::Guest(guest) => &guest.entry.session,
+        }
+    }
+
+    /// Whether it is our offer that was not answered.
+    pub(super) fn is_offer(&self) -> bool {
+        matches!(self, Self::Offered(_))
+    }
+
+    /// Is over, with nobody to tell.
+    pub(super) fn leave(self, over: Over) {
+        match self {
+            Self::Offered(mut offered) => offered.session.because(over.reason),
+            Self::Guest(guest) => guest.leave(over),
+        }
+    }
+}
+
+impl From<Waiting> for Place {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Offered(offered) => Self::Offered(offered),
+            Waiting::Guest(guest) => Self::Waiting(guest),
         }
     }
 }

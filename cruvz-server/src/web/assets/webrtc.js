@@ -30,11 +30,17 @@ export async function open(connection, url, key = '') {
     cache: 'no-store',
     signal: AbortSignal.timeout(ANSWER_MS),
   });
-  if (response.status !== 201) throw new Refusal(response.status, await words(response));
-  const session = new URL(response.headers.get('location'), response.url);
+  const location = response.headers.get('location');
+  const remove = () => fetch(new URL(location, response.url), { method: 'DELETE', headers: authorization, keepalive: true })
+    .catch(() => { /* the server notices by itself */ });
+  if (response.status !== 201) {
+    // The server's own offer (406) is of what this browser does not decode.
+    if (location) remove();
+    throw new Refusal(response.status, await words(response));
+  }
   const end = () => {
     connection.close();
-    fetch(session, { method: 'DELETE', headers: authorization, keepalive: true }).catch(() => { /* the server notices by itself */ });
+    remove();
   };
   try {
     const iceServers = relays(response.headers.get('link') ?? '');
@@ -50,10 +56,15 @@ export async function open(connection, url, key = '') {
   return end;
 }
 
-/** Why the server refuses: what its problem (RFC 9457) says, else the status. */
+/** Why the server refuses: what its problem (RFC 9457) or the information in its own offer says, else the status. */
 async function words(response) {
-  const problem = await response.json().catch(() => null);
-  return problem?.detail ?? `the server answered ${response.status}`;
+  const text = await response.text();
+  const information = /^i=(.+?)\r?$/m.exec(text)?.[1];
+  try {
+    return JSON.parse(text).detail;
+  } catch {
+    return information ?? `the server answered ${response.status}`;
+  }
 }
 
 /** The STUN and TURN servers of `Link` headers (RFC 9725 §4.6). */

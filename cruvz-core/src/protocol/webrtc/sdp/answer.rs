@@ -114,7 +114,7 @@ pub(super) fn write(
     let kept =
         |(section, reply): &(&Section, &Reply<'_>)| !matches!(reply, Reply::Reject) && offer.bundled(section);
     let bundled = offer.sections.iter().zip(replies).filter(kept);
-    text.session(local, bundled.filter_map(|(section, _)| section.mid.as_deref()), sends);
+    text.session(local, None, bundled.filter_map(|(section, _)| section.mid.as_deref()), sends);
     let setup = match role {
         DtlsRole::Active => "active",
         DtlsRole::Passive => "passive",
@@ -153,12 +153,18 @@ impl Text {
     pub(super) fn session<'a>(
         &mut self,
         local: &Local<'_>,
+        information: Option<&str>,
         bundle: impl Iterator<Item = &'a str>,
         sends: Option<Sends<'_>>,
     ) {
         self.line(format_args!("v=0"));
         self.line(format_args!("o=- {} 2 IN IP4 127.0.0.1", local.session_id & (u64::MAX >> 1)));
         self.line(format_args!("s=-"));
+        if let Some(information) = information {
+            // What the peer had a hand in must not become a line of its own.
+            let clean: String = information.chars().filter(|c| !c.is_control()).collect();
+            self.line(format_args!("i={clean}"));
+        }
         self.line(format_args!("t=0 0"));
         let bundle: String = bundle.flat_map(|mid| [" ", mid]).collect();
         if !bundle.is_empty() {

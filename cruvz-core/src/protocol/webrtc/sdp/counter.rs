@@ -25,11 +25,12 @@ pub struct CounterOffer {
 }
 
 impl CounterOffer {
-    /// Offers the first video and the first audio track of the stream.
+    /// Offers the first video and the first audio track of the stream. `reason`: why the player's own offer was not answered, for whoever
+    /// reads this one (the session information, RFC 8866 §5.4).
     ///
     /// # Errors
     /// [`Refusal::NotCarried`] if one is of a codec that WebRTC has no place for, [`Refusal::NoMedia`] if there is none.
-    pub fn new(wish: &PlayWish<'_>) -> Result<Self, Refusal> {
+    pub fn new(wish: &PlayWish<'_>, reason: Option<&str>) -> Result<Self, Refusal> {
         let first = |kind| wish.tracks.iter().find(move |track| track.params.codec.kind() == kind);
         let tracks = [TrackKind::Video, TrackKind::Audio].into_iter().filter_map(first);
         let chosen = tracks
@@ -40,11 +41,8 @@ impl CounterOffer {
             return Err(Refusal::NoMedia { what: "track that could be sent" });
         }
         let mut text = Text::default();
-        text.session(
-            &wish.local,
-            chosen.iter().filter_map(|each| each.media.mid.as_deref()),
-            Some(wish.sends()),
-        );
+        let mids = chosen.iter().filter_map(|each| each.media.mid.as_deref());
+        text.session(&wish.local, reason, mids, Some(wish.sends()));
         let mut candidates = wish.local.candidates;
         for each in &chosen {
             let candidates = std::mem::take(&mut candidates);

@@ -107,6 +107,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether an offer of this side may lead further: the player may know more than it asked for, or do with less.
+    pub const fn invites_offer(&self) -> bool {
+        matches!(self, Self::NoCommonCodec { .. } | Self::NoMedia { .. })
+    }
+
     /// What a server makes of it.
     pub const fn kind(&self) -> RefusalKind {
         match self {

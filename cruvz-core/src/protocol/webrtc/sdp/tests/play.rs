@@ -228,7 +228,7 @@ fn a_counter_offer_says_what_there_is() {
     let stream = stream(Codec::H264, HIGH);
     let tracks = tracks(&stream);
     let wish = side.play(&tracks);
-    let offer = CounterOffer::new(&wish).unwrap();
+    let offer = CounterOffer::new(&wish, None).unwrap();
     assert_eq!(
         lines(offer.sdp(), "m="),
         ["m=video 9 UDP/TLS/RTP/SAVPF 96 97", "m=audio 9 UDP/TLS/RTP/SAVPF 111"]
@@ -264,7 +264,7 @@ fn browsers_answer_a_counter_offer() {
     let side = Side::new();
     let stream = stream(Codec::Vp8, "vp8");
     let tracks = tracks(&stream);
-    let offer = CounterOffer::new(&side.play(&tracks)).unwrap();
+    let offer = CounterOffer::new(&side.play(&tracks), None).unwrap();
     for answer in [fixture!("chromium_answer"), fixture!("firefox_answer")] {
         let negotiated = offer.accept(answer).unwrap();
         let [video, audio] = &negotiated.media[..] else { panic!("{negotiated:?}") };
@@ -284,7 +284,7 @@ fn the_network_is_asked_for_only_where_that_is_of_use() {
     let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: false, remb: false };
     let [video, audio] = &negotiated.media[..] else { panic!() };
     assert_eq!((video.feedback, audio.feedback), (feedback, Feedback::default()));
-    let offer = CounterOffer::new(&wish).unwrap();
+    let offer = CounterOffer::new(&wish, None).unwrap();
     for text in [&text, offer.sdp()] {
         assert!(
             !text.contains("transport-cc") && !text.contains("transport-wide-cc") && !text.contains("remb")
@@ -298,7 +298,7 @@ fn an_answer_must_fit_its_counter_offer() {
     let stream = stream(Codec::Av1, "av01.0.08M.08");
     let tracks = tracks(&stream);
     let wish = side.play(&tracks);
-    let offer = CounterOffer::new(&wish).unwrap();
+    let offer = CounterOffer::new(&wish, None).unwrap();
     let answer = answer_to(offer.sdp());
     let refused = |answer: String| offer.accept(&answer).unwrap_err();
     assert_eq!(refused(answer.replace("a=mid:1", "a=mid:2")), Refusal::Mismatch("other media sections"));
@@ -318,11 +318,11 @@ fn an_answer_must_fit_its_counter_offer() {
     assert_eq!(refused(String::new()).kind(), RefusalKind::Malformed);
 
     let nothing = PlayWish { tracks: &[], ..wish };
-    assert_eq!(CounterOffer::new(&nothing).unwrap_err().kind(), RefusalKind::Unprocessable);
+    assert_eq!(CounterOffer::new(&nothing, None).unwrap_err().kind(), RefusalKind::Unprocessable);
     let aac = [params(Codec::Aac, "mp4a.40.2")];
     let aac = super::tracks(&aac);
     let wish = PlayWish { tracks: &aac, ..wish };
-    assert_eq!(CounterOffer::new(&wish).unwrap_err(), Refusal::NotCarried("AAC".to_owned()));
+    assert_eq!(CounterOffer::new(&wish, None).unwrap_err(), Refusal::NotCarried("AAC".to_owned()));
 }
 
 #[test]
@@ -337,7 +337,7 @@ fn counter_offers_of_all_codecs_are_answered_by_who_knows_them() {
         let stream = stream(codec, rfc6381);
         let tracks = tracks(&stream);
         let wish = side.play(&tracks);
-        let offer = CounterOffer::new(&wish).unwrap();
+        let offer = CounterOffer::new(&wish, None).unwrap();
         assert_eq!(lines(offer.sdp(), "a=fmtp")[0], fmtp);
         assert_eq!(offer.accept(&answer_to(offer.sdp())).unwrap().media[0].codec, codec);
     }
