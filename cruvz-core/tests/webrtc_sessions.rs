@@ -258,6 +258,31 @@ async fn offers_of_ours_are_bounded_with_all_others_that_wait() {
 }
 
 #[tokio::test]
+async fn a_rendition_is_played_by_who_may_play_its_stream_and_published_by_nobody_else() {
+    let engine = Engine::builder()
+        .webrtc("127.0.0.1:0")
+        .authorize(|request: cruvz_core::AccessRequest| {
+            let right = request.stream.as_str() == "live/cam";
+            let decision = if right { request.allow() } else { request.deny("no") };
+            async move { decision }
+        })
+        .start()
+        .await
+        .unwrap();
+    let mut stage = Stage::new(&engine, "live/cam~h", 100).await;
+    let refused = Peer::new(1).ask(&engine, Action::Publish, "live/cam~h").await.unwrap_err();
+    assert_eq!((refused.status, refused.code), (403, "forbidden"));
+    assert!(refused.detail.contains("a rendition of live/cam"), "{}", refused.detail);
+    let other = Peer::new(1).ask(&engine, Action::Play, "live/other~h").await.unwrap_err();
+    assert_eq!(other.status, 401, "nothing is seen by that name that is not to be seen");
+    let peer = Peer::new(1);
+    let answer = peer.ask(&engine, Action::Play, "live/cam~h").await.unwrap();
+    let mut viewer = peer.udp(&answer).await.connect().await;
+    gets_media(&mut stage, &mut viewer).await;
+    assert_eq!(engine.viewers(&name("live/cam~h")), 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_is_refused_in_words() {
     let engine = rtc_engine(|config| config.subscribe_timeout_ms = 50).await;
     let refused = Peer::new(1).ask(&engine, Action::Play, "live/nobody").await.unwrap_err();

@@ -68,11 +68,13 @@ fuzz_target!(|data: &[u8]| {
     let most = config.max_packets * config.max_sources;
     let mut receiver = Receiver::new(START, &media(*flags), config);
     let (mut now, mut requests, mut tracks) = (START, 0, None);
+    let mut layers = vec![None; receiver.layers().len()];
     for (act, datagram) in records(rest).take(300) {
         now += Duration::from_millis(u64::from(act & 0x3f) * u64::from(act & 0x3f));
         match act >> 6 {
             0 | 1 => receiver.rtp(now, Bytes::copy_from_slice(datagram)),
             2 => receiver.rtcp(now, datagram),
+            _ if act & 1 == 1 => receiver.request_layer_keyframe(usize::from(act >> 1 & 3)),
             _ => receiver.request_keyframe(),
         }
         receiver.handle_timeout(now);
@@ -93,6 +95,12 @@ fuzz_target!(|data: &[u8]| {
                     let track = known.expect("a frame of a track that was told");
                     assert!(frame.dts == frame.pts && frame.dts.timescale() == track.timescale);
                     assert!(!frame.payload.is_empty());
+                }
+                Event::Shown(layer) => assert!(layer < layers.len()),
+                Event::LayerTrack(layer, track) => layers[layer] = Some(track),
+                Event::LayerFrame(layer, frame) => {
+                    let track = layers[layer].as_ref().expect("a frame of a layer that was told");
+                    assert!(frame.track == track.id && !frame.payload.is_empty());
                 }
                 _ => {}
             }

@@ -62,7 +62,7 @@ function readMark(pen, video) {
 }
 
 /** Publishes the fake camera and microphone, or marked pictures and the microphone. */
-window.publish = async (url, { codec, source = 'camera', width = 640, height = 360, key, port } = {}) => {
+window.publish = async (url, { codec, source = 'camera', width = 640, height = 360, layers, key, port } = {}) => {
   const media = await navigator.mediaDevices.getUserMedia({
     audio: true,
     video: source === 'camera' && { width, height, frameRate: 30 },
@@ -70,7 +70,8 @@ window.publish = async (url, { codec, source = 'camera', width = 640, height = 3
   if (source === 'marks') media.addTrack(markedStream().getVideoTracks()[0]);
   const connection = new RTCPeerConnection();
   for (const track of media.getTracks()) {
-    const transceiver = connection.addTransceiver(track, { direction: 'sendonly', streams: [media] });
+    const sendEncodings = (track.kind === 'video' && layers) || undefined;
+    const transceiver = connection.addTransceiver(track, { direction: 'sendonly', streams: [media], sendEncodings });
     if (track.kind === 'video' && codec && transceiver.setCodecPreferences) {
       const { codecs } = RTCRtpSender.getCapabilities('video');
       const wanted = codecs.filter(({ mimeType }) => [`video/${codec}`, 'video/rtx'].includes(mimeType.replace('VIDEO', 'video')));

@@ -138,6 +138,41 @@ async function byTheirOffer(launch, codecs, options = {}) {
   }), options);
 }
 
+/** Three sizes of one picture, the smallest first as browsers want them. */
+const LAYERS = [
+  { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+  { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 400_000 },
+  { rid: 'f', maxBitrate: 1_200_000 },
+];
+
+const layered = (page, origin, options = {}) => call(page, 'publish', `${origin}/whip/live/cam`, {
+  codec: 'VP8', width: 960, height: 540, layers: LAYERS, ...options,
+});
+
+/** Each layer of a simulcast is a stream that viewers of any protocol can name. */
+async function simulcast() {
+  return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
+    const [publisher, player] = [await open(), await open()];
+    await layered(publisher, origin, { codec: 'H264' });
+    for (const name of ['live/cam', 'live/cam~q', 'live/cam~h', 'live/cam~f']) await live(origin, name);
+    const { items } = await (await fetch(`${origin}/api/v1/streams`)).json();
+    const sessions = (await (await fetch(`${origin}/api/v1/sessions`)).json()).items;
+    if (sessions.length !== 1) throw new Error(`${sessions.length} publishers`);
+    const said = items.map(({ name, rendition_of: of, layer, tracks }) => {
+      const video = tracks.find(({ kind }) => kind === 'video');
+      if (of !== (name === 'live/cam' ? null : 'live/cam') || tracks.length !== 2) throw new Error(JSON.stringify(items));
+      return `${name} ${video.width}×${video.height}${layer ? ` (${layer})` : ''}`;
+    });
+    const watching = await call(player, 'play', `${origin}/whep/live/cam~q`);
+    const seen = await observe(player, 3000);
+    if (seen[1].video.frameWidth !== 240) throw new Error(`${seen[1].video.frameWidth} pixels wide`);
+    said.push(`~q by WHEP: ${judge(seen, { fps: 20 })}`);
+    await call(player, 'leave', watching, 'play');
+    said.push(`~h by HLS: ${await decode(`${origin}/hls/live/cam~h/index.m3u8`, true)}`);
+    return said.join('; ');
+  }));
+}
+
 /** A client package of others: candidates by PATCH, an ICE restart in the middle on both sides, and DELETE. */
 async function byPackage() {
   return withServer(({ origin }) => withBrowser(launchChromium, async (open) => {
@@ -353,6 +388,7 @@ export const webrtc = [
   { name: 'Firefox publishes VP8 by WHIP, plays by WHEP', run: firefoxBothWays },
   { name: 'Chromium plays by the offer of the server', run: () => byTheirOffer(launchChromium, ['H264', undefined]) },
   { name: 'Firefox plays by the offer of the server', run: () => byTheirOffer(launchFirefox, [undefined], { media: '0.0.0.0' }) },
+  { name: 'The layers of a simulcast are streams', run: simulcast },
   { name: 'The package whip-whep publishes, plays, restarts ICE and stops', run: byPackage },
   { name: 'The example camera-wall: everybody sees everybody', run: cameraWall },
   { name: 'WHIP to WHEP, glass to glass', run: glassToGlass },

@@ -6,6 +6,7 @@ pub(crate) mod log;
 pub mod name;
 pub mod publisher;
 pub(crate) mod registry;
+mod rendition;
 pub mod stream;
 pub mod subscriber;
 pub mod view;

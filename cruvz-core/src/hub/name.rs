@@ -12,6 +12,9 @@ pub const MAX_SEGMENT_BYTES: usize = 128;
 /// Both segments are 1 to 128 characters of `A-Z a-z 0-9 . _ ~ -` and do not begin with a dot, so that a name is
 /// safe in a URL, a file path and a log line as it stands.
 ///
+/// What stands behind the last `~` of a name is a rendition: `live/cam~h` is the layer `h` of the stream `live/cam`, which the publisher
+/// of `live/cam` brings along. Who may play the stream may play its renditions, and nobody publishes them over a network.
+///
 /// ```
 /// let name: cruvz_core::StreamName = "live/cam".parse()?;
 /// assert_eq!((name.app(), name.name()), ("live", "cam"));
@@ -43,6 +46,20 @@ impl StreamName {
     /// The name within the application: what stands behind the slash.
     pub fn name(&self) -> &str {
         &self.text[self.slash + 1..]
+    }
+
+    /// The name of a rendition of it: `live/cam~h` for `h`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` as [`Self::new`].
+    pub fn rendition(&self, layer: &str) -> Result<Self, Error> {
+        Self::new(self.app(), &format!("{}~{layer}", self.name()))
+    }
+
+    /// The stream that this is a rendition of, and which: `live/cam` and `h` for `live/cam~h`.
+    pub fn rendition_of(&self) -> Option<(Self, &str)> {
+        let (origin, layer) = self.name().rsplit_once('~').filter(|(_, layer)| !layer.is_empty())?;
+        Some((Self::new(self.app(), origin).ok()?, layer))
     }
 
     /// The whole name, `app/name`.
@@ -156,6 +173,19 @@ mod tests {
         ] {
             let name = text.parse::<StreamName>();
             assert_eq!(name.is_ok_and(|name| name.matches(pattern)), expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn a_rendition_is_named_after_its_stream() {
+        let cam: StreamName = "live/cam".parse().unwrap();
+        let half = cam.rendition("h").unwrap();
+        assert_eq!(half.as_str(), "live/cam~h");
+        assert_eq!(half.rendition_of(), Some((cam.clone(), "h")));
+        assert_eq!(half.rendition("x").unwrap().rendition_of(), Some((half, "x")));
+        assert!(cam.rendition("a/b").is_err() && cam.rendition(&"x".repeat(126)).is_err());
+        for ordinary in ["live/cam", "live/~h", "live/cam~", "live~h/cam"] {
+            assert_eq!(ordinary.parse::<StreamName>().unwrap().rendition_of(), None, "{ordinary}");
         }
     }
 }

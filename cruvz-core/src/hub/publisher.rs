@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use cruvz_media::{Frame, Tracks};
+use cruvz_media::{Frame, Track, TrackKind, Tracks};
 
-use super::stream::{LiveStream, PublisherId};
+use super::{
+    rendition::Rendition,
+    stream::{LiveStream, PublisherId},
+};
 use crate::{
     Error,
     session::{OpenSession, Session},
@@ -29,12 +32,13 @@ pub struct Publisher {
     tracks: Tracks,
     session: OpenSession,
     goodbye: bool,
+    renditions: Vec<Rendition>,
 }
 
 impl Publisher {
     pub(super) fn attach(stream: LiveStream, tracks: Tracks, session: OpenSession) -> Result<Self, Error> {
         let id = stream.attach(Some(&session))?;
-        Ok(Self { stream, id, tracks, session, goodbye: false })
+        Ok(Self { stream, id, tracks, session, goodbye: false, renditions: Vec::new() })
     }
 
     /// Says which tracks the frames from here on belong to.
@@ -69,15 +73,60 @@ impl Publisher {
         if let Some(reason) = self.session.end_reason() {
             return Err(Error::new(crate::ErrorKind::Closed, &*reason));
         }
-        let bytes = frame.payload.len();
-        self.stream.append(self.id, &self.tracks, frame)?;
+        let (bytes, track) = (frame.payload.len(), frame.track);
+        let seq = self.stream.append(self.id, &self.tracks, frame)?;
         self.session.sent(bytes, 1);
+        if let Some(seq) = seq
+            && !self.renditions.is_empty()
+            && self.tracks.by_id(track).is_some_and(|track| track.kind() != TrackKind::Video)
+            && let Some(frame) = self.stream.frame(seq)
+        {
+            self.renditions.retain(|rendition| rendition.append(frame.clone()).is_ok());
+        }
         Ok(())
     }
 
     /// Tells readers of what was appended.
     pub fn flush(&self) {
+        self.renditions.iter().for_each(Rendition::flush);
         self.stream.flush();
+    }
+
+    /// Brings a picture of `layer`, which is called `name`, into the rendition of that name, whose picture is `track`. It begins with a
+    /// keyframe, once the stream itself has begun. Whether it needs one to begin.
+    pub(crate) fn append_layer(&mut self, (layer, name): (usize, &str), track: &Track, frame: Frame) -> bool {
+        let Some(frame) = self.stream.place(self.id, frame, layer) else { return false };
+        let at = match self.renditions.iter().position(|rendition| rendition.layer() == layer) {
+            Some(at) => at,
+            None if !frame.keyframe => return true,
+            None => match Rendition::open(&self.stream, layer, name) {
+                Ok(rendition) => {
+                    self.renditions.push(rendition);
+                    self.renditions.len() - 1
+                }
+                Err(error) => {
+                    tracing::debug!(stream = %self.stream.name(), layer = name, %error, "no rendition");
+                    return false;
+                }
+            },
+        };
+        let rendition = &mut self.renditions[at];
+        rendition.retrack(track, &self.tracks);
+        if rendition.append(frame).is_err() {
+            self.renditions.remove(at);
+        }
+        false
+    }
+
+    /// Says which of its layers the stream itself shows.
+    pub(crate) fn show_layer(&self, name: &str) {
+        self.stream.show_layer(self.id, Some(name.into()));
+    }
+
+    /// The layers whose viewers need a keyframe; each request is told once.
+    pub(crate) fn take_layer_requests(&self) -> impl Iterator<Item = usize> {
+        let asked = self.renditions.iter().filter(|rendition| rendition.take_keyframe_request());
+        asked.map(Rendition::layer)
     }
 
     /// Waits until a viewer needs a keyframe, at most every 300 ms: see [`LiveStream::request_keyframe`]. One that stands by

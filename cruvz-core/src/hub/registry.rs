@@ -133,6 +133,11 @@ impl Hub {
         Self(Arc::new(HubContext { clock, config, egress, events, runtime, video_places, streams }))
     }
 
+    /// The streams of that engine.
+    pub(super) fn of(context: Arc<HubContext>) -> Self {
+        Self(context)
+    }
+
     /// Every stream, by name.
     pub(crate) fn list(&self) -> Vec<LiveStream> {
         let mut streams: Vec<_> = self.0.streams.lock().values().cloned().collect();
@@ -147,7 +152,7 @@ impl Hub {
     /// The stream of that name, made if there is none, and kept on the list as long as the interest lasts.
     ///
     /// A publisher is not kept out by names that viewers wait for.
-    fn interest(&self, name: &StreamName, role: Role) -> Result<Interest, Error> {
+    pub(super) fn interest(&self, name: &StreamName, role: Role) -> Result<Interest, Error> {
         let mut streams = self.0.streams.lock();
         // One that has ended is about to leave the list.
         if let Some(stream) = streams.get(name).filter(|stream| !stream.has_ended()) {

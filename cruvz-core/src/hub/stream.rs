@@ -10,8 +10,10 @@ use cruvz_media::{
     time::{Adjustment, Timeline, TimelineConfig},
 };
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
 use tokio::sync::Notify;
+
+mod info;
+mod renditions;
 
 use super::{
     keyframe::KeyframeWish,
@@ -19,15 +21,17 @@ use super::{
     log::{Item, Log, Retention},
     name::StreamName,
     registry::HubContext,
-    view::{LeftOut, Notes, Slot, Transcoded},
+    view::{Notes, Slot},
     wire::{WireFormat, WireLog},
 };
 use crate::{
-    Error, ErrorKind, Event, SessionId,
-    analytics::samples::{Meter, Sample, StreamTotals},
+    Error, ErrorKind, Event,
+    analytics::samples::{Meter, Sample},
     config::SecondPublisher,
     session::OpenSession,
 };
+
+pub use info::{StreamInfo, TrackInfo};
 
 /// A frame in the log, with what a reader must know to use it.
 #[derive(Clone, Debug)]
@@ -90,6 +94,8 @@ struct Inner {
     hub: Arc<HubContext>,
     /// What it is a view of, if it is one.
     origin: Option<LiveStream>,
+    /// Streams that its publisher brings along.
+    renditions: Mutex<Vec<WeakStream>>,
     /// The views of it that are running, and those that were until a moment ago. Locked before `state`, never behind it.
     views: Mutex<Vec<Slot>>,
     state: Mutex<State>,
@@ -106,6 +112,10 @@ struct State {
     tracks: Tracks,
     timeline: Timeline,
     source: Source,
+    /// Whether the frames of the source come with their place on the timeline: that of the stream that this is a rendition of.
+    placed: bool,
+    /// Which of its renditions it shows.
+    layer: Option<Arc<str>>,
     last_publisher: u64,
     /// The next frame must be a start: a source begins here.
     gate: Option<Gate>,
@@ -119,56 +129,6 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 struct Gate {
     discontinuity: bool,
-}
-
-/// A stream as the API shows it.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct StreamInfo {
-    /// Its name.
-    pub name: StreamName,
-    /// `awaited`, `live`, `grace` or `ended`.
-    pub state: &'static str,
-    /// The session that publishes it, if it is not code.
-    pub publisher: Option<SessionId>,
-    /// Its tracks.
-    pub tracks: Vec<TrackInfo>,
-    /// Running totals.
-    pub totals: StreamTotals,
-    /// The newest finished second.
-    pub latest: Sample,
-    /// Bytes its log holds.
-    pub log_bytes: usize,
-    /// Tracks that the viewers of some protocol do not get, as long as it has viewers.
-    pub left_out: Vec<LeftOut>,
-    /// Tracks that the viewers of some protocol get in another form, as long as it has viewers.
-    pub transcoded: Vec<Transcoded>,
-}
-
-/// A track as the API shows it.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct TrackInfo {
-    /// Its id within the stream.
-    pub id: u32,
-    /// `audio`, `video` or `data`.
-    pub kind: &'static str,
-    /// The codec's name, as in `H.264`.
-    pub codec: &'static str,
-    /// The RFC 6381 codec string, as in `avc1.64001f`.
-    pub rfc6381: String,
-    /// Width in pixels, of video.
-    pub width: Option<u32>,
-    /// Height in pixels, of video.
-    pub height: Option<u32>,
-    /// Frames per second as the headers state it, of video.
-    pub fps: Option<f64>,
-    /// Whether frames are reordered (B-frames), of video, where the headers state it.
-    pub reordered: Option<bool>,
-    /// Samples per second, of audio.
-    pub sample_rate_hz: Option<u32>,
-    /// Channels, of audio.
-    pub channels: Option<u8>,
 }
 
 impl LiveStream {
@@ -191,6 +151,8 @@ impl LiveStream {
             tracks,
             timeline: Timeline::new(TimelineConfig::default()),
             source: Source::Awaited,
+            placed: false,
+            layer: None,
             last_publisher: 0,
             gate: None,
             keyframe: KeyframeWish::default(),
@@ -203,6 +165,7 @@ impl LiveStream {
             name,
             hub,
             origin,
+            renditions: Mutex::default(),
             views: Mutex::default(),
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -232,6 +195,8 @@ impl LiveStream {
         };
         StreamInfo {
             name: self.0.name.clone(),
+            rendition_of: self.0.name.rendition_of().map(|(origin, _)| origin),
+            layer: state.layer.as_deref().map(str::to_owned),
             state: match state.source {
                 Source::Awaited => "awaited",
                 Source::Live { .. } => "live",
@@ -307,6 +272,9 @@ impl LiveStream {
         self.0.listeners.tell();
         if self.0.origin.is_some() {
             return;
+        }
+        for rendition in self.renditions() {
+            rendition.end(reason);
         }
         self.0.hub.forget(self);
         tracing::info!(stream = %self.0.name, reason, "stream ended");
@@ -408,13 +376,16 @@ impl LiveStream {
         let config = &self.0.hub.config;
         let grace_ms = if goodbye && config.end_on_unpublish { 0 } else { config.grace_ms };
         let until = self.0.hub.clock.now() + Duration::from_millis(grace_ms);
+        let is_rendition = state.placed;
         state.source = Source::Grace { until };
         drop(state);
         if grace_ms == 0 {
             self.end("publisher left");
             return;
         }
-        self.0.hub.events.send(Event::PublisherLost { stream, grace_ms });
+        if !is_rendition {
+            self.0.hub.events.send(Event::PublisherLost { stream, grace_ms });
+        }
         let (stream, at) = (self.clone(), self.0.hub.clock.instant(until));
         self.0.hub.runtime.spawn(async move {
             tokio::time::sleep_until(at).await;
@@ -430,13 +401,19 @@ impl LiveStream {
         }
     }
 
-    /// Takes a frame of publisher `id`, whose tracks are `tracks`, without telling readers yet: see [`Self::flush`].
-    pub(super) fn append(&self, id: PublisherId, tracks: &Tracks, mut frame: Frame) -> Result<(), Error> {
+    /// Takes a frame of publisher `id`, whose tracks are `tracks`, without telling readers yet: see [`Self::flush`]. Its number, if it
+    /// has its place in the stream.
+    pub(super) fn append(
+        &self,
+        id: PublisherId,
+        tracks: &Tracks,
+        mut frame: Frame,
+    ) -> Result<Option<u64>, Error> {
         let now = self.0.hub.clock.now();
         let mut state = self.0.state.lock();
         match &state.source {
             Source::Live { active, .. } if active.id == id => {}
-            Source::Live { backup: Some(backup), .. } if backup.id == id => return Ok(()),
+            Source::Live { backup: Some(backup), .. } if backup.id == id => return Ok(None),
             _ => {
                 return Err(Error::new(
                     ErrorKind::Closed,
@@ -452,10 +429,11 @@ impl LiveStream {
             // Nothing can be decoded before the first keyframe of a source; what a data track says may matter.
             if kind != TrackKind::Data {
                 state.meter.dropped(now);
-                return Ok(());
+                return Ok(None);
             }
         }
-        if let Some(adjustment) = state.timeline.place(&mut frame, kind, now) {
+        let placing = !state.placed;
+        if let Some(adjustment) = placing.then(|| state.timeline.place(&mut frame, kind, now)).flatten() {
             state.meter.mended(now);
             self.tell_of(adjustment);
         }
@@ -484,7 +462,7 @@ impl LiveStream {
         if first {
             self.0.hub.events.send(Event::StreamPlayable { stream: self.0.name.clone() });
         }
-        Ok(())
+        Ok(Some(seq))
     }
 
     /// A step back is mended frame by frame and only counted; what happens once is told.
@@ -554,6 +532,7 @@ impl LiveStream {
 impl State {
     fn begin_source(&mut self, active: Holder, resumed: bool) {
         self.source = Source::Live { active, backup: None };
+        self.placed = false;
         self.gate = Some(Gate { discontinuity: resumed });
         self.keyframe = KeyframeWish::default();
         self.timeline.discontinuity();
@@ -760,28 +739,4 @@ pub(super) enum Read {
     Entry { seq: u64, missed: u64, entry: Entry },
     Wait,
     Ended(Arc<str>),
-}
-
-impl TrackInfo {
-    fn of(track: &cruvz_media::Track) -> Self {
-        let (video, audio) = (track.params.video(), track.params.audio());
-        Self {
-            id: track.id.0,
-            kind: match track.kind() {
-                TrackKind::Audio => "audio",
-                TrackKind::Data => "data",
-                TrackKind::Video => "video",
-            },
-            codec: track.params.codec.name(),
-            rfc6381: track.params.rfc6381.clone(),
-            width: video.map(|video| video.width),
-            height: video.map(|video| video.height),
-            fps: video
-                .and_then(|video| video.frame_rate)
-                .map(|(num, den)| f64::from(num) / f64::from(den.max(1))),
-            reordered: video.and_then(|video| video.reorder_depth).map(|depth| depth > 0),
-            sample_rate_hz: audio.map(|audio| audio.sample_rate_hz),
-            channels: audio.map(|audio| audio.channels),
-        }
-    }
 }

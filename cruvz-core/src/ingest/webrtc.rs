@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use cruvz_media::{Frame, Track};
 
 use crate::{
     Error, Publisher,
@@ -18,6 +19,8 @@ use crate::{
 pub(crate) struct Feed {
     pub(crate) publisher: Publisher,
     receiver: Receiver,
+    /// What the layers of a simulcast are, as far as they came.
+    layers: Vec<Option<Track>>,
     /// Frames that were dropped, as far as the stream was told.
     dropped: u64,
 }
@@ -27,7 +30,9 @@ impl Feed {
     pub(crate) fn new(now: Duration, publisher: Publisher, media: &[Media], config: Config) -> Self {
         // Viewers learn from this that requests for keyframes are heeded.
         publisher.take_keyframe_request();
-        Self { publisher, receiver: Receiver::new(now, media, config), dropped: 0 }
+        let receiver = Receiver::new(now, media, config);
+        let layers = vec![None; receiver.layers().len()];
+        Self { publisher, receiver, layers, dropped: 0 }
     }
 
     /// Takes an RTP packet that was decrypted; readers learn of its frames at [`Self::flush`].
@@ -64,6 +69,9 @@ impl Feed {
         if self.publisher.take_keyframe_request() {
             self.receiver.request_keyframe();
         }
+        for layer in self.publisher.take_layer_requests() {
+            self.receiver.request_layer_keyframe(layer);
+        }
         self.receiver.poll_rtcp(now)
     }
 
@@ -77,9 +85,24 @@ impl Feed {
             match event {
                 Event::Tracks(tracks) => self.publisher.set_tracks(tracks),
                 Event::Frame(frame) => self.publisher.append(frame)?,
+                Event::Shown(layer) => {
+                    if let Some(name) = self.receiver.layers().get(layer) {
+                        self.publisher.show_layer(name);
+                    }
+                }
+                Event::LayerTrack(layer, track) => self.layers[layer] = Some(track),
+                Event::LayerFrame(layer, frame) => self.layer_frame(layer, frame),
             }
         }
         Ok(())
+    }
+
+    fn layer_frame(&mut self, layer: usize, frame: Frame) {
+        let Some(Some(track)) = self.layers.get(layer) else { return };
+        let Some(name) = self.receiver.layers().get(layer) else { return };
+        if self.publisher.append_layer((layer, name), track, frame) {
+            self.receiver.request_layer_keyframe(layer);
+        }
     }
 
     /// Brings the figures of the session up to date; a few times per second are enough.
@@ -181,6 +204,133 @@ mod tests {
         assert_eq!(requests(&mut feed, 301 * MS), 1);
         feed.rtp(340 * MS, vp8(2, true)).unwrap();
         assert_eq!(stream.info().totals.video_frames, 3);
+    }
+
+    const SSRCS: [u32; 2] = [20, 21];
+
+    /// Sound, and two layers of a picture: `q` and `f`.
+    async fn layered(engine: &Engine) -> Feed {
+        let mut media = [media(Codec::Vp8), media(Codec::Opus)];
+        media[0].layers = vec!["q".into(), "f".into()];
+        media[0].extensions.rid = Some(4);
+        media[1].payload_type = 111;
+        let publisher = engine.publish("live/cam".parse().unwrap(), Tracks::empty()).await.unwrap();
+        Feed::new(Duration::ZERO, publisher, &media, Config::default())
+    }
+
+    /// The picture `at` in both layers, of which `q` counts from elsewhere and is 8 ms late, and the sound of that moment.
+    fn picture(feed: &mut Feed, at: u16, keyframe: bool) {
+        let now = (100 + u32::from(at) * 40) * MS;
+        for (layer, width) in [160_u16, 640].into_iter().enumerate() {
+            let [low, high] = width.to_le_bytes();
+            let key = [0x10, 0x10, 0, 0, 0x9d, 0x01, 0x2a, low, high, 0x5a, 0, 1, 2, 3, layer as u8];
+            let delta = [0x10, 0x11, 0, 0, 1, 2, 3, layer as u8];
+            let timestamp = u32::from(at) * 3_600 + 77_777 * layer as u32;
+            let header = Header { marker: true, payload_type: 96, seq: at, timestamp, ssrc: SSRCS[layer] };
+            let mut bytes = Vec::new();
+            header.write(&[(4, ["q", "f"][layer].as_bytes())], &mut bytes);
+            bytes.extend(if keyframe { &key[..] } else { &delta });
+            feed.rtp(now + if layer == 0 { 8 * MS } else { Duration::ZERO }, bytes.into()).unwrap();
+        }
+        let mut sound = Vec::new();
+        let timestamp = u32::from(at) * 1_920;
+        Header { marker: true, payload_type: 111, seq: at, timestamp, ssrc: 9 }.write(&[], &mut sound);
+        sound.extend([0xfc, 1, 2]);
+        feed.rtp(now, sound.into()).unwrap();
+        feed.flush();
+    }
+
+    fn layer_requests(feed: &mut Feed, now: Duration) -> Vec<u32> {
+        let mut requests = Vec::new();
+        while let Some(datagram) = feed.poll_rtcp(now) {
+            requests.extend(rtcp::packets(&datagram).filter_map(|packet| match packet {
+                Ok(rtcp::Packet::Pli(pli)) => Some(pli.media),
+                _ => None,
+            }));
+        }
+        requests
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn layers_are_streams_of_their_own_on_one_timeline_and_no_publishers() {
+        let engine = Engine::builder().start().await.unwrap();
+        let mut feed = layered(&engine).await;
+        picture(&mut feed, 0, true);
+        (1..25).for_each(|at| picture(&mut feed, at, at == 12));
+        let names: Vec<String> = engine.streams().iter().map(|stream| stream.name().to_string()).collect();
+        assert_eq!(names, ["live/cam", "live/cam~f", "live/cam~q"]);
+        assert_eq!(engine.sessions().len(), 1);
+        let infos = engine.stream_infos();
+        let width = |at: usize| infos[at].tracks.iter().find_map(|track| track.width);
+        assert_eq!([width(0), width(1), width(2)], [Some(640), Some(640), Some(160)]);
+        assert_eq!((infos[0].layer.as_deref(), infos[0].rendition_of.clone()), (Some("f"), None));
+        assert!(infos[1..].iter().all(|info| info.rendition_of.as_ref() == Some(&infos[0].name)));
+
+        // The same moments have the same times, give or take what the first packets were late, and the sound is the same.
+        let mut readers = Vec::new();
+        for name in &names {
+            readers.push(engine.subscribe(name.parse().unwrap()).await.unwrap());
+        }
+        let mut last = Vec::new();
+        for reader in &mut readers {
+            let mut times = [Duration::ZERO; 2];
+            for _ in 0..20 {
+                let frame = reader.next().await.unwrap();
+                let kind = usize::from(frame.track == cruvz_media::TrackId::AUDIO);
+                times[kind] = Duration::from_micros(frame.pts.as_micros() as u64);
+            }
+            last.push(times);
+        }
+        for [picture, sound] in &last[1..] {
+            assert_eq!(*sound, last[0][1], "{last:?}");
+            assert!(picture.abs_diff(last[0][0]) <= 8 * MS, "{last:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_of_a_layer_asks_for_keyframes_of_that_layer() {
+        let engine = Engine::builder().start().await.unwrap();
+        let mut feed = layered(&engine).await;
+        (0..20).for_each(|at| picture(&mut feed, at, at % 10 == 0));
+        assert_eq!(layer_requests(&mut feed, 1_000 * MS), [] as [u32; 0]);
+        let small = engine.stream(&"live/cam~q".parse().unwrap()).unwrap();
+        assert!(small.request_keyframe(), "this publisher listens");
+        assert_eq!(layer_requests(&mut feed, 1_001 * MS), [SSRCS[0]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renditions_wait_for_their_publisher_and_end_with_their_stream() {
+        let engine = Engine::builder().start().await.unwrap();
+        let mut feed = layered(&engine).await;
+        (0..10).for_each(|at| picture(&mut feed, at, at % 5 == 0));
+        let mut reader = engine.subscribe("live/cam~q".parse().unwrap()).await.unwrap();
+        let before = reader.next().await.unwrap();
+        drop(feed);
+        let infos = engine.stream_infos();
+        assert!(infos.len() == 3 && infos.iter().all(|info| info.state == "grace"));
+        let mut feed = layered(&engine).await;
+        (0..10).for_each(|at| picture(&mut feed, at, at % 5 == 0));
+        let mut after = before.clone();
+        while !(after.keyframe && after.track == before.track && after.pts > before.pts) {
+            after = reader.next().await.unwrap();
+        }
+        let stream = engine.stream(&"live/cam".parse().unwrap()).unwrap();
+        stream.end("enough");
+        assert!(engine.streams().is_empty());
+        while reader.next().await.is_some() {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_somebody_has_is_not_taken_from_them() {
+        let engine = Engine::builder().start().await.unwrap();
+        let other = engine.publish("live/cam~q".parse().unwrap(), Tracks::empty()).await.unwrap();
+        let mut feed = layered(&engine).await;
+        (0..10).for_each(|at| picture(&mut feed, at, at % 3 == 0));
+        assert_eq!(engine.streams().len(), 3);
+        assert!(!other.stream().is_playable(), "nothing of ours is in there");
+        drop(other);
+        (10..20).for_each(|at| picture(&mut feed, at, at % 3 == 0));
+        assert!(engine.stream(&"live/cam~q".parse().unwrap()).unwrap().is_playable());
     }
 
     #[tokio::test(start_paused = true)]

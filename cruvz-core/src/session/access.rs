@@ -58,7 +58,7 @@ impl fmt::Display for Action {
 pub struct AccessRequest {
     /// What is asked for.
     pub action: Action,
-    /// The stream it is asked for.
+    /// The stream it is asked for. For a rendition the authorizer is asked about the stream that it is one of.
     pub stream: StreamName,
     /// How the peer is connected.
     pub protocol: Protocol,

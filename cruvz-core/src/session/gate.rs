@@ -119,9 +119,18 @@ impl Gate {
         })
     }
 
-    async fn decide(&self, request: AccessRequest) -> Result<(), (&'static str, Error)> {
+    async fn decide(&self, mut request: AccessRequest) -> Result<(), (&'static str, Error)> {
         if self.is_draining() {
             return Err(("draining", Error::new(ErrorKind::Unavailable, "the server is shutting down")));
+        }
+        if let Some((origin, _)) = request.stream.rendition_of() {
+            if request.action == Action::Publish {
+                let detail =
+                    format!("{} is a rendition of {origin}, whose publisher brings it", request.stream);
+                return Err(("rendition", Error::new(ErrorKind::Forbidden, detail)));
+            }
+            // Whoever may see the stream may see it smaller; who may not must find no way round.
+            request.stream = origin;
         }
         let denied = if request.key.is_some() { ErrorKind::Forbidden } else { ErrorKind::Unauthorized };
         // In a task of its own, so that an authorizer that panics says no instead of ending the connection's task.

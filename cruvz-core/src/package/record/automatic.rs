@@ -10,8 +10,12 @@ use crate::{ErrorKind, Event, StreamName, runtime::context::Context};
 
 /// Records every stream that the configuration names, from when it can be played.
 pub(super) async fn record(shared: Weak<Shared>, context: Context) {
+    // Renditions are recorded only where a pattern means them.
+    let fits = |stream: &StreamName, pattern: &str| {
+        stream.matches(pattern) && (pattern.contains('~') || stream.rendition_of().is_none())
+    };
     let wanted =
-        |stream: &StreamName| context.config.record.always.iter().any(|pattern| stream.matches(pattern));
+        |stream: &StreamName| context.config.record.always.iter().any(|pattern| fits(stream, pattern));
     let mut events = context.events.subscribe();
     let mut stopped = context.stopped.clone();
     loop {

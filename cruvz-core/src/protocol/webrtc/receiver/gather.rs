@@ -116,6 +116,7 @@ mod tests {
         let name = |event| match event {
             Event::Tracks(tracks) => format!("{} tracks", tracks.len()),
             Event::Frame(frame) => format!("frame of {}", frame.track),
+            other => format!("{other:?}"),
         };
         events.drain(..).map(name).collect()
     }

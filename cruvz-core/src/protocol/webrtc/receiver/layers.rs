@@ -20,6 +20,11 @@ struct Shown {
 }
 
 impl Layers {
+    /// The layer that is shown.
+    pub(super) fn shown(&self) -> Option<u32> {
+        self.shown.as_ref().map(|shown| shown.ssrc)
+    }
+
     /// Whether a frame of layer `ssrc`, of a picture of `pixels`, is shown.
     pub(super) fn admit(
         &mut self,

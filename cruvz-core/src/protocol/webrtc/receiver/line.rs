@@ -79,6 +79,11 @@ impl Line {
         Depacketizer::new(self.codec, limits)
     }
 
+    /// Its layers by their names; one alone is none.
+    pub(super) fn layers(&self) -> &[String] {
+        if self.rids.len() > 1 { &self.rids } else { &[] }
+    }
+
     /// The payload type that a packet that was sent again had before.
     pub(super) fn payload_type(&self) -> u8 {
         self.payload_type

@@ -3,8 +3,8 @@
 //! Packets that were decrypted come in by [`Receiver::rtp`] and [`Receiver::rtcp`] with the time since the engine's clock
 //! began. Each SSRC is bound to a media section, put in order (what is missing is asked for again and waited for as long
 //! as a repeat can bring it), made into whole frames, and placed on one clock with the others. Frames come out by
-//! [`Receiver::poll_event`]: of sound, and of the largest picture of a simulcast that is alive. What the publisher is to
-//! know comes out by [`Receiver::poll_rtcp`]: requests for packets and keyframes, reports, arrival times.
+//! [`Receiver::poll_event`]: of sound, and of the largest picture of a simulcast that is alive; besides, those of each of its
+//! layers by themselves. What the publisher is to know comes out by [`Receiver::poll_rtcp`]: requests for packets and keyframes, reports, arrival times.
 //!
 //! A frame of which something is missing, or that builds on one, never comes out: a keyframe is requested instead. What a
 //! publisher can make us hold and send is bounded by [`Config`].
@@ -57,6 +57,12 @@ pub enum Event {
     Tracks(Tracks),
     /// A whole frame that can be decoded after those before it.
     Frame(Frame),
+    /// The picture of a simulcast comes from this layer now: its index in [`Receiver::layers`].
+    Shown(usize),
+    /// What the frames of a layer are from here on.
+    LayerTrack(usize, Track),
+    /// A whole frame of a layer that can be decoded after those of that layer before it, whether it is shown or not.
+    LayerFrame(usize, Frame),
 }
 
 /// Receives one publisher's media.
@@ -183,9 +189,22 @@ impl Receiver {
         }
     }
 
+    /// The layers of a simulcast by their names; empty where there is only one picture.
+    pub fn layers(&self) -> &[String] {
+        let video = self.lines.iter().find(|line| line.kind == TrackKind::Video);
+        video.map_or(&[], |line| line.layers())
+    }
+
     /// A viewer needs a keyframe: the publisher is asked for one as soon as the least interval allows.
     pub fn request_keyframe(&mut self) {
         for source in self.sources.iter_mut().filter(|source| source.kind == TrackKind::Video) {
+            source.keyframes.request();
+        }
+    }
+
+    /// A viewer of one layer needs a keyframe of that.
+    pub fn request_layer_keyframe(&mut self, layer: usize) {
+        for source in self.sources.iter_mut().filter(|source| source.layer == Some(layer)) {
             source.keyframes.request();
         }
     }
@@ -307,21 +326,39 @@ impl Receiver {
     }
 
     fn pass(&mut self, now: Duration, index: usize, whole: Whole) {
+        let Whole { at, keyframe, payload } = whole;
+        let track = self.lines[self.sources[index].line].track;
+        let frame = Frame { track, pts: at, dts: at, keyframe, payload };
+        self.pass_layer(index, &frame);
         let source = &self.sources[index];
         if source.kind == TrackKind::Video {
             let pixels = source.params.as_ref().and_then(|params| params.video());
             let pixels = pixels.map_or(0, |video| u64::from(video.width) * u64::from(video.height));
-            if !self.layers.admit(now, source.ssrc, pixels, whole.keyframe, self.config.patience) {
+            let before = self.layers.shown();
+            if !self.layers.admit(now, source.ssrc, pixels, keyframe, self.config.patience) {
                 self.stats.other_layers += 1;
                 return;
+            }
+            if let Some(layer) = source.layer.filter(|_| before != Some(source.ssrc)) {
+                self.events.push_back(Event::Shown(layer));
             }
         }
         self.stats.frames += 1;
         self.tell_params(index);
-        let Whole { at, keyframe, payload } = whole;
-        let track = self.lines[self.sources[index].line].track;
-        let frame = Frame { track, pts: at, dts: at, keyframe, payload };
         self.gather.frame(now, frame, &self.config, &mut self.events);
+    }
+
+    /// Tells of a frame of a layer by itself.
+    fn pass_layer(&mut self, index: usize, frame: &Frame) {
+        let source = &mut self.sources[index];
+        let Some((layer, params)) = source.layer.zip(source.params.as_ref()) else { return };
+        if source.told != source.version {
+            source.told = source.version;
+            let line = &self.lines[source.line];
+            let track = Track { id: line.track, timescale: line.rate, params: params.clone() };
+            self.events.push_back(Event::LayerTrack(layer, track));
+        }
+        self.events.push_back(Event::LayerFrame(layer, frame.clone()));
     }
 
     /// Says what the next frame of a source is, if it is another than the last frame of its track was.

@@ -29,11 +29,15 @@ pub(super) struct Source {
     /// The media section it belongs to, as an index, and the layer.
     pub(super) line: usize,
     pub(super) rid: Option<String>,
+    /// Which of the layers of its simulcast it is.
+    pub(super) layer: Option<usize>,
     pub(super) kind: TrackKind,
     pub(super) keyframes: Keyframes,
     pub(super) params: Option<CodecParams>,
     /// Grows with each change of `params`.
     pub(super) version: u64,
+    /// Which version those who follow its layer know.
+    pub(super) told: u64,
     pub(super) last_packet: Duration,
     /// Whether what is lost can be asked for.
     nack: bool,
@@ -57,14 +61,17 @@ pub(super) struct Whole {
 impl Source {
     /// Of `place` on `line`; `None` for a codec that has no payload format.
     pub(super) fn new(now: Duration, ssrc: u32, place: Place, line: &Line, config: &Config) -> Option<Self> {
+        let layer = place.rid.as_ref().and_then(|rid| line.layers().iter().position(|layer| layer == rid));
         Some(Self {
             ssrc,
             line: place.line,
             rid: place.rid,
+            layer,
             kind: line.kind,
             keyframes: Keyframes::new(now),
             params: None,
             version: 0,
+            told: 0,
             last_packet: now,
             nack: line.nack,
             buffer: Buffer::default(),

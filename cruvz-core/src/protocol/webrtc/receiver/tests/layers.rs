@@ -104,6 +104,34 @@ fn the_largest_layer_is_the_stream() {
 }
 
 #[test]
+fn each_layer_comes_by_itself_as_well_and_is_asked_for_keyframes_by_itself() {
+    let mut layered = Layered::new();
+    (0..30).for_each(|_| layered.picture([true, true]));
+    assert_eq!(layered.receiver.layers(), RIDS);
+    assert_eq!(layered.out.shown, [0, 1]);
+    for ((width, frames), expected) in layered.out.layers.iter().zip([160, 640]) {
+        assert_eq!((*width, frames.len()), (expected, 30));
+        assert!(frames[0].keyframe && !frames[1].keyframe);
+    }
+    layered.receiver.request_layer_keyframe(0);
+    (0..20).for_each(|_| layered.picture([true, true]));
+    let keyframes = |layer: usize| layered.out.layers[layer].1.iter().filter(|frame| frame.keyframe).count();
+    assert_eq!([keyframes(0), keyframes(1)], [2, 1]);
+}
+
+#[test]
+fn one_layer_alone_is_no_simulcast() {
+    let mut media = media_with_layers();
+    media[0].layers.truncate(1);
+    let mut layered = Layered::new();
+    layered.receiver = Receiver::new(START, &media, Config::default());
+    (0..10).for_each(|_| layered.picture([true, false]));
+    assert_eq!(layered.out.video.len(), 10);
+    assert!(layered.receiver.layers().is_empty() && layered.out.shown.is_empty());
+    assert!(layered.out.layers.iter().all(|(_, frames)| frames.is_empty()));
+}
+
+#[test]
 fn a_layer_that_its_publisher_switches_off_is_replaced_and_comes_back() {
     let mut layered = Layered::new();
     (0..30).for_each(|_| layered.picture([true, true]));

@@ -209,6 +209,10 @@ pub(super) struct Out {
     pub(super) tracks: Vec<Tracks>,
     pub(super) video: Vec<Frame>,
     pub(super) audio: Vec<Frame>,
+    /// Which layers were shown, one after the other.
+    pub(super) shown: Vec<usize>,
+    /// The frames of each layer, behind the width that its pictures had last.
+    pub(super) layers: [(u32, Vec<Frame>); 2],
 }
 
 impl Out {
@@ -218,6 +222,9 @@ impl Out {
                 Event::Tracks(tracks) => self.tracks.push(tracks),
                 Event::Frame(frame) if frame.track == TrackId::VIDEO => self.video.push(frame),
                 Event::Frame(frame) => self.audio.push(frame),
+                Event::Shown(layer) => self.shown.push(layer),
+                Event::LayerTrack(layer, track) => self.layers[layer].0 = track.params.video().unwrap().width,
+                Event::LayerFrame(layer, frame) => self.layers[layer].1.push(frame),
             }
         }
     }
