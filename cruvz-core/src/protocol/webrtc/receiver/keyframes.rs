@@ -36,6 +36,11 @@ impl Keyframes {
         (self.wanted, self.in_vain) = (true, 0);
     }
 
+    /// Something is lost for good: what came in answer to a request may be, so that none was made in vain.
+    pub(super) fn lost(&mut self) {
+        self.in_vain = 0;
+    }
+
     /// One came.
     pub(super) fn came(&mut self, now: Duration) {
         (self.wanted, self.last, self.in_vain) = (false, now, 0);
@@ -96,6 +101,19 @@ mod tests {
         assert_eq!(keyframes.due(&config), Some(4_050 * MS));
         let never = Config { keyframe_interval: Duration::ZERO, ..config };
         assert_eq!(keyframes.due(&never), None);
+    }
+
+    #[test]
+    fn requests_whose_answer_may_be_lost_are_not_made_in_vain() {
+        let config = Config::default();
+        let mut keyframes = Keyframes::new(Duration::ZERO);
+        let asked = (0..2_000).filter(|&at| {
+            keyframes.lost();
+            keyframes.take(at * MS, &config)
+        });
+        assert_eq!(asked.collect::<Vec<u32>>(), [300, 600, 900, 1_200, 1_500, 1_800]);
+        let asked = in_vain(&mut keyframes, &config, 6_000);
+        assert_eq!(asked, [2_100_u32, 2_700, 3_900], "and rarer again once nothing is lost");
     }
 
     #[test]

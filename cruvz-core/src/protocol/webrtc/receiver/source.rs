@@ -149,6 +149,9 @@ impl Source {
         let (wait, mut events) = (self.wait(rtt, config), Vec::new());
         while let Some(next) = self.buffer.pop(now, wait) {
             self.gap |= next.after_gap;
+            if next.after_gap {
+                self.keyframes.lost();
+            }
             // Padding that probes the network has a number of its own, and nothing else.
             if next.packet.payload.is_empty() {
                 continue;
