@@ -61,15 +61,23 @@ export async function withServer(use, { media = '127.0.0.1', environment = {} } 
   }
 }
 
-/** Our relay between UDP ports, with what it counted at the end. It listens on `port`; on any for 0. */
+/**
+ * Our relay between UDP ports, with what it counted at the end. It listens on `port`; on any for 0. `use` gets its port, and how to change
+ * the network.
+ */
 export async function withRelay(target, conditions, use, port = 0) {
   const relay = spawn(`${ROOT}/target/debug/relay`, ['--listen', `127.0.0.1:${port}`, '--target', `127.0.0.1:${target}`, ...conditions], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const lines = createInterface({ input: relay.stdout })[Symbol.asyncIterator]();
   const { value: first } = await lines.next();
+  const change = async (options) => {
+    relay.stdin.write(`${options.join(' ')}\n`);
+    const { value } = await lines.next();
+    if (value !== 'changed') throw new Error(`the relay said ${value}`);
+  };
   try {
-    const figures = await use(Number(first.split(':').at(-1)));
+    const figures = await use(Number(first.split(':').at(-1)), change);
     relay.stdin.end();
     const { up, down } = JSON.parse((await lines.next()).value);
     return `${figures}; the network lost or damaged ${up.lost + up.flipped} of ${up.datagrams} up, ${down.lost + down.flipped} of ${down.datagrams} down`;

@@ -231,6 +231,46 @@ async function lossy(conditions, who, freezes = 0) {
   })));
 }
 
+/** What a stream has had lately, in bits per second. */
+async function rate(origin, name) {
+  const { items } = await (await fetch(`${origin}/api/v1/streams/${name}/samples?seconds=4`)).json();
+  return (8 * items.reduce((sum, { bytes }) => sum + bytes, 0)) / items.length;
+}
+
+/** The network of a player shrinks, and grows again: it is sent the layer that comes through. */
+async function layerByBandwidth() {
+  return withServer(({ origin, webrtc }) => withRelay(webrtc, [], (port, change) => withBrowser(launchChromium, async (open) => {
+    const [publisher, player] = [await open(), await open()];
+    await layered(publisher, origin);
+    for (const name of ['live/cam~q', 'live/cam~h', 'live/cam~f']) await live(origin, name);
+    await call(player, 'play', `${origin}/whep/live/cam`, { port });
+    const shows = async (layer, width, deadlineMs) => {
+      const began = performance.now();
+      await until(`${layer} is shown`, deadlineMs, async () => (await call(player, 'report', 'play')).video?.frameWidth === width);
+      const { items } = await (await fetch(`${origin}/api/v1/sessions`)).json();
+      const { webrtc: network } = items.find(({ role }) => role === 'play');
+      if (network.layer !== layer) throw new Error(`the API says ${JSON.stringify(network)}`);
+      return `${layer} after ${((performance.now() - began) / 1000).toFixed(1)} s (${(network.bandwidth_bps / 1000).toFixed(0)} kbit/s estimated)`;
+    };
+    const said = [await shows('f', 960, 20_000)];
+    await sleep(SETTLE_MS);
+    const { video: before } = await call(player, 'report', 'play');
+    const [half, full] = [await rate(origin, 'live/cam~h'), await rate(origin, 'live/cam~f')];
+    // Room for the smaller one, and by far not for the larger.
+    const limit = Math.round(Math.sqrt(half * full));
+    if (full < 2 * half) throw new Error(`the layers are of ${half} and ${full} bit/s`);
+    await change(['--rate-bps', limit, '--queue-ms', '400', '--delay-ms', '10']);
+    said.push(`at ${(limit / 1000).toFixed(0)} kbit/s (f has ${(full / 1000).toFixed(0)}, h ${(half / 1000).toFixed(0)}) ${await shows('h', 480, 30_000)}`);
+    await sleep(SETTLE_MS);
+    const seen = await observe(player, 4000);
+    said.push(judge(seen, { fps: 20, lossy: true }));
+    await change([]);
+    said.push(`without a limit ${await shows('f', 960, 90_000)}`);
+    const { video: after } = await call(player, 'report', 'play');
+    return `${said.join('; ')}; ${after.freezeCount - before.freezeCount} freezes, ${after.totalFreezesDuration.toFixed(1)} s in all, ${after.pliCount} PLIs`;
+  })));
+}
+
 /** H.264 and AAC from ffmpeg by RTMP; the pictures are in order, whatever comes. */
 async function rtmpToWhep(video, expectation, environment = {}) {
   return withServer(({ origin, rtmp, transcodes }) => withBrowser(launchChromium, (open) => (
@@ -389,6 +429,7 @@ export const webrtc = [
   { name: 'Chromium plays by the offer of the server', run: () => byTheirOffer(launchChromium, ['H264', undefined]) },
   { name: 'Firefox plays by the offer of the server', run: () => byTheirOffer(launchFirefox, [undefined], { media: '0.0.0.0' }) },
   { name: 'The layers of a simulcast are streams', run: simulcast },
+  { name: 'A player gets the layer that its network carries', run: layerByBandwidth },
   { name: 'The package whip-whep publishes, plays, restarts ICE and stops', run: byPackage },
   { name: 'The example camera-wall: everybody sees everybody', run: cameraWall },
   { name: 'WHIP to WHEP, glass to glass', run: glassToGlass },

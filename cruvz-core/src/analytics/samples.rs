@@ -10,6 +10,9 @@ use serde::Serialize;
 /// How many samples are kept: 15 minutes of seconds.
 pub const KEPT: usize = 900;
 
+/// Seconds over which a bit rate is taken: keyframes come every second or two, and weigh.
+const RATED_SECONDS: usize = 4;
+
 /// What a stream did in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -144,6 +147,18 @@ impl Meter {
         self.past.back().copied().unwrap_or_default()
     }
 
+    /// Payload bits per second over the last finished seconds. `None` before the first, and while no pictures come.
+    pub(crate) fn bitrate_bps(&mut self, now: Duration) -> Option<u64> {
+        self.roll(now);
+        let before = self.past.back()?;
+        if self.current.video_frames + before.video_frames == 0 {
+            return None;
+        }
+        let lately = self.past.iter().rev().take(RATED_SECONDS);
+        let (seconds, bytes) = lately.fold((0, 0), |(n, bytes), sample| (n + 1, bytes + sample.bytes));
+        Some(bytes * 8 / seconds)
+    }
+
     fn roll(&mut self, now: Duration) {
         let second = now.as_secs();
         if self.past.is_empty() && self.current == Sample::default() {
@@ -183,6 +198,22 @@ mod tests {
         assert_eq!((samples[0].video_frames, samples[0].bytes, samples[0].keyframes), (30, 30_000, 1));
         assert_eq!((samples[1].media_ms, samples[1].keyframe_interval_ms), (1000, 1000));
         assert_eq!(meter.totals().video_frames, 60);
+    }
+
+    #[test]
+    fn the_bit_rate_is_that_of_the_last_seconds_and_unknown_without_pictures() {
+        let mut meter = Meter::default();
+        assert_eq!(meter.bitrate_bps(Duration::ZERO), None);
+        for n in 0..300u64 {
+            let (dts, bytes) =
+                (Timestamp::from_millis(n as i64 * 1000 / 30), if n < 150 { 5_000 } else { 1_000 });
+            meter.frame(Duration::from_millis(n * 1000 / 30), TrackKind::Video, dts, n % 60 == 0, bytes);
+        }
+        assert_eq!(meter.bitrate_bps(Duration::from_secs(10)), Some(240_000));
+        for n in 0..100u64 {
+            meter.frame(Duration::from_millis(10_000 + n * 20), TrackKind::Audio, Timestamp::ZERO, true, 100);
+        }
+        assert_eq!(meter.bitrate_bps(Duration::from_secs(12)), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::protocol::webrtc::{receiver, sender::SenderStats};
 
 /// How a WebRTC session does, as of a moment ago.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct WebRtcStats {
     /// The round-trip time, in milliseconds; `None` until it is measured.
@@ -26,6 +26,8 @@ pub struct WebRtcStats {
     pub keyframe_requests: u64,
     /// What the way could carry, as its receiver estimates, in bits per second; `None` while unknown.
     pub bandwidth_bps: Option<u64>,
+    /// The layer that a viewer of a simulcast is sent, by its name.
+    pub layer: Option<String>,
 }
 
 impl WebRtcStats {
@@ -42,6 +44,7 @@ impl WebRtcStats {
             retransmitted_packets: stats.recovered,
             keyframe_requests: stats.keyframe_requests,
             bandwidth_bps: stats.estimate_bps,
+            layer: None,
         }
     }
 
@@ -58,6 +61,7 @@ impl WebRtcStats {
             retransmitted_packets: stats.retransmitted,
             keyframe_requests: stats.keyframe_requests,
             bandwidth_bps: stats.estimate_bps,
+            layer: None,
         }
     }
 }

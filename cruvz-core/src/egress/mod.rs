@@ -3,9 +3,10 @@
 pub(crate) mod cursor;
 pub(crate) mod fanout;
 pub(crate) mod flv;
+pub(crate) mod layers;
 pub mod live;
 pub(crate) mod mpegts;
-pub(crate) mod patience;
+mod patience;
 pub(crate) mod push;
 pub(crate) mod ring;
 pub(crate) mod rtmp;

@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use cruvz_media::TrackKind;
 
 use super::{
+    layers::{Layers, Logs},
     patience::Patience,
-    rtp::{Packets, RtpRing},
+    rtp::RtpRing,
 };
 use crate::{
     Event,
@@ -30,6 +31,10 @@ const PLAYING_OUT: Duration = Duration::from_millis(300);
 /// A player's side of a WebRTC session.
 pub(crate) struct Viewer {
     ring: Arc<RtpRing>,
+    /// Of a simulcast: which layer it is sent.
+    layers: Option<Box<Layers>>,
+    /// Whether that is another one than when it was last asked.
+    moved: bool,
     pub(crate) session: OpenSession,
     sender: Sender,
     /// The keyframe that is too old to begin at, and until when another is waited for.
@@ -51,21 +56,46 @@ impl Viewer {
         random: [u8; 16],
     ) -> Self {
         let sender = Sender::new(SenderConfig::new(negotiated, cname), random);
-        Self { ring, session, sender, awaits: None, patience: Patience::default(), frames: 0, ended: None }
+        Self {
+            ring,
+            layers: None,
+            moved: false,
+            session,
+            sender,
+            awaits: None,
+            patience: Patience::default(),
+            frames: 0,
+            ended: None,
+        }
+    }
+
+    /// It is sent the layer of its stream that its network carries.
+    pub(crate) fn choosing(self, layers: Layers) -> Self {
+        Self { layers: Some(Box::new(layers)), ..self }
+    }
+
+    /// The rings that it is sent from, if these are others than when this was last asked.
+    pub(crate) fn take_rings(&mut self) -> Option<Vec<Arc<RtpRing>>> {
+        let layer = self.layers.as_ref().and_then(|layers| layers.ring());
+        let rings = std::iter::once(&self.ring).chain(layer);
+        std::mem::take(&mut self.moved).then(|| rings.cloned().collect())
     }
 
     /// Fills `out` with the next run of datagrams that are due.
     pub(crate) fn fill(&mut self, now: Duration, srtp: &mut Outbound, out: &mut Vec<u8>) -> Option<Run> {
         let ring = Arc::clone(&self.ring);
-        let packets = ring.gather(now);
         if !self.sender.has_begun() {
-            if !self.may_begin(now, &packets) {
+            let packets = ring.gather(now);
+            if !self.may_begin(now, packets.track(TrackKind::Video), packets.track(TrackKind::Audio)) {
                 return None;
             }
             self.sender.begin(&*packets);
+        } else if let Some(layers) = &mut self.layers {
+            self.moved |= layers.turn(now, &ring, &ring.gather(now), &mut self.sender);
         }
-        let run = self.sender.fill(now, &*packets, srtp, out);
-        drop(packets);
+        let logs = Logs::gather(now, &ring, self.layers.as_deref());
+        let run = self.sender.fill(now, &logs, srtp, out);
+        drop(logs);
         if run.is_some() {
             let frames = self.sender.stats().frames;
             self.session.sent(out.len(), frames - std::mem::replace(&mut self.frames, frames));
@@ -74,11 +104,10 @@ impl Viewer {
     }
 
     /// Whether there is something to begin with, and nothing better to come.
-    fn may_begin(&mut self, now: Duration, packets: &Packets) -> bool {
-        let video = packets.track(TrackKind::Video);
+    fn may_begin(&mut self, now: Duration, video: &impl TrackLog, audio: &impl TrackLog) -> bool {
         let Some((start, keyframe)) = video.newest_start().and_then(|at| Some((at, video.packet(at)?)))
         else {
-            return packets.track(TrackKind::Audio).end() > 0;
+            return audio.end() > 0;
         };
         let age_us = video.newest().map_or(0, |newest| newest.time_us.saturating_sub(keyframe.time_us));
         let is_old = Duration::from_micros(u64::try_from(age_us).unwrap_or(0)) > OLD_KEYFRAME;
@@ -94,16 +123,20 @@ impl Viewer {
 
     /// When [`Self::fill`] may have something although [`RtpRing::due`] says nothing.
     pub(crate) fn poll_timeout(&self) -> Option<Duration> {
-        self.sender.poll_own_timeout().or_else(|| Some(self.awaits?.1))
+        let own = self.sender.poll_own_timeout();
+        let layers = self.layers.as_ref().filter(|_| self.sender.has_begun());
+        let layers = layers.map(|layers| layers.poll_timeout());
+        own.into_iter().chain(layers).min().or_else(|| Some(self.awaits?.1))
     }
 
     /// Takes RTCP of the player, opened.
     pub(crate) fn rtcp(&mut self, now: Duration, compound: &[u8]) {
-        let packets = self.ring.gather(now);
-        self.sender.receive(now, &*packets, compound);
-        if self.sender.take_keyframe_request(&*packets) {
-            drop(packets);
-            self.ring.stream().request_keyframe();
+        let logs = Logs::gather(now, &self.ring, self.layers.as_deref());
+        self.sender.receive(now, &logs, compound);
+        if self.sender.take_keyframe_request(&logs) {
+            drop(logs);
+            let layer = self.layers.as_ref().and_then(|layers| layers.ring());
+            layer.unwrap_or(&self.ring).stream().request_keyframe();
         }
     }
 
@@ -122,10 +155,10 @@ impl Viewer {
         if let Some(codec) = self.sender.foreign() {
             return Some(format!("the publisher changed to {codec}: connect again to watch it").into());
         }
-        let packets = self.ring.gather(now);
-        let reason = packets.ended()?;
+        let logs = Logs::gather(now, &self.ring, self.layers.as_deref());
+        let reason = logs.ended()?;
         let since = *self.ended.get_or_insert(now);
-        let all = self.sender.is_done(&*packets);
+        let all = self.sender.is_done(&logs);
         let over = now > since + PLAYING_OUT * if all { 1 } else { 10 };
         over.then(|| Arc::clone(reason))
     }
@@ -137,6 +170,7 @@ impl Viewer {
 
     /// How it does.
     pub(crate) fn stats(&self) -> WebRtcStats {
-        WebRtcStats::sent(&self.sender.stats())
+        let layer = self.layers.as_ref().and_then(|layers| layers.name(self.ring.stream()));
+        WebRtcStats { layer, ..WebRtcStats::sent(&self.sender.stats()) }
     }
 }

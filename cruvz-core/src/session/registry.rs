@@ -195,7 +195,7 @@ impl Session {
             skips: self.counters.skips.load(Relaxed),
             srt: *self.counters.srt.lock(),
             mpegts: *self.counters.mpegts.lock(),
-            webrtc: *self.counters.webrtc.lock(),
+            webrtc: self.counters.webrtc.lock().clone(),
         }
     }
 }

@@ -3,8 +3,8 @@
 //! `relay --listen 127.0.0.1:9000 --target 127.0.0.1:8890 --seed 1 --delay-ms 50 --loss 0.05`
 //!
 //! Whoever sends to `--listen` has a socket of its own towards `--target`, as behind a NAT. Both ways have the same
-//! conditions, each with its own chances. It says where it listens; at the end of its standard input it ends and
-//! prints, for each way, what it carried and what of that was SRT. All is counted before any loss here, `repeated`
+//! conditions, each with its own chances. It says where it listens; a line of options on its standard input changes the
+//! conditions to these (an empty one to none), which it confirms by `changed`; at the end of its input it ends and prints, for each way, what it carried and what of that was SRT. All is counted before any loss here, `repeated`
 //! are data packets whose number had been sent before: `repeated / unique` is what a sender spends on retransmission.
 //!
 //! Options, besides those above: `--jitter-ms`, `--burst-every-ms` with `--burst-ms` (all is lost for that long, at
@@ -14,7 +14,7 @@
 use std::{
     collections::HashMap,
     env,
-    io::{self, ErrorKind, Read},
+    io::{self, ErrorKind},
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     process,
     str::FromStr,
@@ -50,7 +50,7 @@ fn main() {
 }
 
 fn run() -> Result<(), String> {
-    let mut options = Options::read()?;
+    let mut options = Options::read(env::args().skip(1))?;
     let listen: SocketAddr = options.take("listen")?.ok_or("--listen is missing")?;
     let target: SocketAddr = options.take("target")?.ok_or("--target is missing")?;
     let seed = options.take("seed")?.unwrap_or(1);
@@ -68,9 +68,8 @@ fn run() -> Result<(), String> {
 struct Options(HashMap<String, String>);
 
 impl Options {
-    fn read() -> Result<Self, String> {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut given = HashMap::new();
-        let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
             let name = word.strip_prefix("--").ok_or_else(|| format!("what is {word}?"))?;
             let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
@@ -130,6 +129,8 @@ impl Options {
 enum Event {
     /// A datagram of the client with this address, towards the target or from it.
     Datagram { client: SocketAddr, up: bool, bytes: Vec<u8> },
+    /// A line came on standard input.
+    Change(String),
     /// Standard input has ended.
     End,
 }
@@ -171,8 +172,10 @@ impl Relay {
         });
         let tell_end = tell.clone();
         thread::spawn(move || {
-            // Whatever is said there, only its end matters; an error is an end as well.
-            while io::stdin().read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+            // An error is an end as well.
+            for line in io::stdin().lines().map_while(Result::ok) {
+                let _ = tell_end.send(Event::Change(line));
+            }
             let _ = tell_end.send(Event::End);
         });
         let mut seeds = Random::new(seed);
@@ -188,6 +191,7 @@ impl Relay {
             let wait = next.unwrap_or(Duration::MAX).saturating_sub(self.began.elapsed()).min(LOOK_AROUND);
             match self.events.recv_timeout(wait) {
                 Ok(Event::Datagram { client, up, bytes }) => self.accept(client, up, bytes)?,
+                Ok(Event::Change(line)) => self.change(&line).map_err(io::Error::other)?,
                 Ok(Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -197,6 +201,17 @@ impl Relay {
                 self.clients.retain(|_, client| client.last.elapsed() < SILENCE);
             }
         }
+    }
+
+    /// From now on the network is as `line` says.
+    fn change(&mut self, line: &str) -> Result<(), String> {
+        let mut options = Options::read(line.split_whitespace().map(str::to_owned))?;
+        let conditions = options.conditions()?;
+        options.finish()?;
+        self.up.wire.network.change(conditions.clone());
+        self.down.wire.network.change(conditions);
+        println!("changed");
+        Ok(())
     }
 
     fn accept(&mut self, address: SocketAddr, up: bool, mut bytes: Vec<u8>) -> io::Result<()> {

@@ -27,6 +27,11 @@ impl LiveStream {
         renditions.into_iter().filter(|rendition| !rendition.has_ended()).collect()
     }
 
+    /// Which of its renditions it shows, where it has some.
+    pub(crate) fn layer(&self) -> Option<Arc<str>> {
+        self.0.state.lock().layer.clone()
+    }
+
     /// Says which of its renditions publisher `id` has it show.
     pub(in crate::hub) fn show_layer(&self, id: PublisherId, layer: Option<Arc<str>>) {
         let mut state = self.0.state.lock();
@@ -98,5 +103,11 @@ impl LiveStream {
     /// The frame of that number, if it is still there.
     pub(in crate::hub) fn frame(&self, seq: u64) -> Option<Frame> {
         Some(self.0.state.lock().log.get(seq)?.frame.clone())
+    }
+
+    /// Payload bits per second of the last whole seconds.
+    pub(crate) fn bitrate_bps(&self) -> Option<u64> {
+        let now = self.0.hub.clock.now();
+        self.0.state.lock().meter.bitrate_bps(now)
     }
 }

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use super::{mail::Way, table::Entry};
 use crate::{
     Publisher,
-    egress::{rtp::RtpRing, webrtc::Viewer},
+    egress::{layers::Layers, rtp::RtpRing, webrtc::Viewer},
     ingest::webrtc::Feed,
     protocol::webrtc::{CloseReason, Credentials, Incoming, Path, Transport, TransportState, receiver},
     runtime::{port::Port, timers::Place},
@@ -53,7 +53,17 @@ pub(super) enum Media {
 /// What was agreed on.
 pub(super) enum Agreed {
     Publish { publisher: Publisher, config: receiver::Config },
-    Play { ring: Arc<RtpRing>, session: OpenSession, cname: String, random: [u8; 16] },
+    Play(Seated),
+}
+
+/// What a viewer gets.
+pub(super) struct Seated {
+    pub(super) ring: Arc<RtpRing>,
+    /// Of a simulcast: its choice among the layers.
+    pub(super) layers: Option<Layers>,
+    pub(super) session: OpenSession,
+    pub(super) cname: String,
+    pub(super) random: [u8; 16],
 }
 
 /// A session is over, and this is why.
@@ -107,6 +117,14 @@ impl Guest {
     /// Its stream has something for it.
     pub(super) fn touch(&mut self) {
         self.touched = true;
+    }
+
+    /// Before which streams it sits, if that has changed since its last turn.
+    pub(super) fn take_seats(&mut self) -> Option<Vec<Arc<RtpRing>>> {
+        match &mut self.media {
+            Media::Out(viewer) => viewer.take_rings(),
+            _ => None,
+        }
     }
 
     /// When it wants a turn though nothing comes.
@@ -186,9 +204,14 @@ impl Guest {
             Agreed::Publish { publisher, config } => {
                 Media::In(Box::new(Feed::new(now, publisher, &negotiated.media, config)))
             }
-            Agreed::Play { ring, session, cname, random } => {
+            Agreed::Play(Seated { ring, layers, session, cname, random }) => {
                 seat(&ring);
-                Media::Out(Box::new(Viewer::new(ring, session, negotiated, &cname, random)))
+                let viewer = Viewer::new(ring, session, negotiated, &cname, random);
+                let viewer = match layers {
+                    Some(layers) => viewer.choosing(layers),
+                    None => viewer,
+                };
+                Media::Out(Box::new(viewer))
             }
         };
     }
@@ -315,7 +338,7 @@ impl Guest {
             }
             Media::Agreed(agreed) => match *agreed {
                 Agreed::Publish { publisher, .. } => publisher,
-                Agreed::Play { mut session, .. } => {
+                Agreed::Play(Seated { mut session, .. }) => {
                     session.because(reason);
                     return;
                 }

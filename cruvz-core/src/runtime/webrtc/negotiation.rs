@@ -10,14 +10,15 @@ use tokio::sync::oneshot;
 
 use super::{
     Exchange,
-    guest::{Agreed, Guest, Over},
+    guest::{Agreed, Guest, Over, Seated},
     ice_servers::ice_servers,
     mail::{Content, Letter},
     request::{OfferRequest, PatchRequest, Patched, SessionRequest, WebRtcAnswer, WebRtcRefusal},
     table::{Entry, NewEntry, Offered, Waiting},
 };
 use crate::{
-    AccessRequest, Action, Error, ErrorKind, LiveStream, Protocol,
+    AccessRequest, Action, Error, ErrorKind, LiveStream, Protocol, StreamName,
+    egress::layers::Layers,
     hub::view::TrackSet,
     protocol::webrtc::{
         Credentials, Transport, TransportConfig, TransportLimits, receiver,
@@ -27,7 +28,11 @@ use crate::{
         },
     },
     runtime::random::random,
-    session::{OpenSession, Session, access::StreamKey, gate::Refusal},
+    session::{
+        OpenSession, Session,
+        access::{Params, StreamKey},
+        gate::Refusal,
+    },
 };
 
 /// What publishers may bring, in no order: theirs counts.
@@ -70,7 +75,8 @@ impl Exchange {
         let offer = offer.transpose().map_err(|error| {
             self.refuse(&request, "bad_offer", WebRtcRefusal::new(400, "malformed", error.to_string()))
         })?;
-        let access = access(&request);
+        let stream = wanted(&request)?;
+        let access = access(&request, stream);
         let key = access.key.clone();
         let session = self.context.gate.admit(access).await?;
         match offer {
@@ -112,7 +118,7 @@ impl Exchange {
         offer: Option<&Offer>,
         mut session: OpenSession,
     ) -> Result<WebRtcAnswer, WebRtcRefusal> {
-        let stream = self.playable(request, &session).await.map_err(|error| {
+        let stream = self.playable(&session).await.map_err(|error| {
             self.context.gate.refused_session(&mut session, &error);
             WebRtcRefusal::of_viewer(error)
         })?;
@@ -120,6 +126,7 @@ impl Exchange {
         let tracks = stream.tracks();
         let ours = self.ours()?;
         let cname = hex(&entropy::<8>()?);
+        let has_layers = stream.origin().renditions().len() > 1;
         let playable = tracks.iter().filter(|track| CODECS.contains(&track.params.codec));
         let mut ssrcs = u32::from_be_bytes(entropy()?)..;
         let mut ssrc = || ssrcs.next().unwrap_or_default();
@@ -131,14 +138,18 @@ impl Exchange {
             tracks: &playable,
             msid: MSID,
             cname: &cname,
-            feedback: false,
+            feedback: has_layers,
         };
+        let seated = |session: OpenSession| -> Result<Seated, WebRtcRefusal> {
+            let layers = has_layers.then(|| Layers::new(self.rings.clone()));
+            let (ring, cname) = (self.rings.of(&stream), cname.clone());
+            Ok(Seated { ring, layers, session, cname, random: entropy()? })
+        };
+        let listed = Arc::clone(&session);
+        let deal = Deal { request, key, session: listed, local: ours.credentials.clone() };
         let refusal = match offer.map(|offer| offer.answer_play(&wish)) {
             Some(Ok((sdp, negotiated))) => {
-                let deal = Deal { request, key, session: Arc::clone(&session), local: ours.credentials };
-                let agreed =
-                    Agreed::Play { ring: self.rings.of(&stream), session, cname, random: entropy()? };
-                return self.enlist(deal, sdp, negotiated, agreed);
+                return self.enlist(deal, sdp, negotiated, Agreed::Play(seated(session)?));
             }
             Some(Err(refusal)) if !refusal.invites_offer() => return Err(self.unfit(&mut session, &refusal)),
             Some(Err(refusal)) => Some(refusal),
@@ -147,18 +158,16 @@ impl Exchange {
         let reason = refusal.as_ref().map(ToString::to_string);
         let counter = CounterOffer::new(&wish, reason.as_deref())
             .map_err(|unfit| self.unfit(&mut session, refusal.as_ref().unwrap_or(&unfit)))?;
-        let deal = Deal { request, key, session: Arc::clone(&session), local: ours.credentials };
-        let ring = self.rings.of(&stream);
-        self.offer_instead(deal, Offered { counter, session, ring, cname, random: entropy()? })
+        self.offer_instead(deal, Offered { counter, seated: seated(session)? })
     }
 }
 
 impl Exchange {
     /// Waits for the stream as long as viewers do.
-    async fn playable(&self, request: &OfferRequest, session: &Session) -> Result<LiveStream, Error> {
+    async fn playable(&self, session: &Session) -> Result<LiveStream, Error> {
         let timeout = Duration::from_millis(self.context.config.subscribe_timeout_ms);
         tokio::select! {
-            stream = self.context.hub.playable(&request.stream, timeout) => stream,
+            stream = self.context.hub.playable(&session.stream, timeout) => stream,
             reason = session.wait_end() => Err(Error::new(ErrorKind::Closed, &*reason)),
         }
     }
@@ -283,9 +292,8 @@ impl Exchange {
         let negotiated = counter.accept(sdp).map_err(|refusal| refusal_of(&refusal).0)?;
         let now = self.context.clock.now();
         let answered = self.table.answer(entry, negotiated, |local, negotiated, offered| {
-            let Offered { session, ring, cname, random, .. } = offered;
-            let agreed = Agreed::Play { ring, session, cname, random };
-            Guest::new(now, entry, self.transport(now, local, negotiated), agreed)
+            let transport = self.transport(now, local, negotiated);
+            Guest::new(now, entry, transport, Agreed::Play(offered.seated))
         });
         if answered { Ok(Patched::Accepted) } else { Err(nothing()) }
     }
@@ -422,10 +430,19 @@ const fn protocol(action: Action) -> Protocol {
     }
 }
 
+/// The stream that is meant: a viewer may name one layer of it in the query (`layer=h`).
+fn wanted(request: &OfferRequest) -> Result<StreamName, WebRtcRefusal> {
+    let params = Params::parse(&request.query);
+    match params.get("layer").filter(|_| request.action == Action::Play) {
+        Some(layer) => Ok(request.stream.rendition(layer)?),
+        None => Ok(request.stream.clone()),
+    }
+}
+
 /// The question to the authorizer. A bearer token is the key, before any in the query.
-fn access(request: &OfferRequest) -> AccessRequest {
-    let OfferRequest { stream, action, query, bearer, remote, .. } = request;
-    let mut access = AccessRequest::new(*action, stream.clone(), protocol(*action), *remote, query);
+fn access(request: &OfferRequest, stream: StreamName) -> AccessRequest {
+    let OfferRequest { action, query, bearer, remote, .. } = request;
+    let mut access = AccessRequest::new(*action, stream, protocol(*action), *remote, query);
     if let Some(bearer) = bearer {
         access.key = Some(StreamKey::new(bearer.as_str()));
     }

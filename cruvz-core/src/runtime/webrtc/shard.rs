@@ -288,6 +288,10 @@ impl Shard {
             Ok(()) => {
                 let deadline = guest.deadline();
                 self.timers.wish(number, &mut guest.place, deadline);
+                if let Some(rings) = guest.take_seats() {
+                    self.audiences.leave(number);
+                    rings.iter().for_each(|ring| self.audiences.seat(ring, number));
+                }
             }
             Err(over) => self.remove(number, over),
         }

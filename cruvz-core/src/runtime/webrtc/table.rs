@@ -16,18 +16,17 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    guest::{Guest, Over},
+    guest::{Guest, Over, Seated},
     mail::Mailbox,
     negotiation::etag,
 };
 use crate::{
     Action, StreamName,
-    egress::rtp::RtpRing,
     protocol::webrtc::{
         Credentials,
         sdp::{CounterOffer, Negotiated},
     },
-    session::{OpenSession, Session, access::StreamKey},
+    session::{Session, access::StreamKey},
 };
 
 /// ICE sessions by whose names datagrams still find their way: the newest, and those that it replaces.
@@ -84,10 +83,7 @@ pub(super) struct NewEntry {
 /// Our offer to a player whose own could not be answered, and what it gets once it answers this one.
 pub(super) struct Offered {
     pub(super) counter: CounterOffer,
-    pub(super) session: OpenSession,
-    pub(super) ring: Arc<RtpRing>,
-    pub(super) cname: String,
-    pub(super) random: [u8; 16],
+    pub(super) seated: Seated,
 }
 
 /// Where a session is.
@@ -355,7 +351,7 @@ impl Waiting {
     /// The session that it is of.
     pub(super) fn session(&self) -> &Arc<Session> {
         match self {
-            Self::Offered(offered) => &offered.session,
+            Self::Offered(offered) => &offered.seated.session,
             Self::Guest(guest) => &guest.entry.session,
         }
     }
@@ -368,7 +364,7 @@ impl Waiting {
     /// Is over, with nobody to tell.
     pub(super) fn leave(self, over: Over) {
         match self {
-            Self::Offered(mut offered) => offered.session.because(over.reason),
+            Self::Offered(mut offered) => offered.seated.session.because(over.reason),
             Self::Guest(guest) => guest.leave(over),
         }
     }

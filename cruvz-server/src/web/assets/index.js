@@ -61,11 +61,12 @@ function show(streams) {
 async function refresh() {
   try {
     const page = await ask('/api/v1/streams?limit=200');
-    const streams = page.items;
+    // The layers of a simulcast have no cards of their own.
+    const streams = page.items.filter((stream) => !stream.rendition_of);
     const same = streams.length === cards.size && streams.every((stream) => cards.has(stream.name));
     if (same) streams.forEach((stream) => renew(cards.get(stream.name), stream));
     else show(streams);
-    const watching = streams.reduce((sum, stream) => sum + stream.viewers, 0);
+    const watching = page.items.reduce((sum, stream) => sum + stream.viewers, 0);
     const count = `${streams.length}${page.next ? '+' : ''} ${streams.length === 1 ? 'stream' : 'streams'}`;
     setText(byId('summary'), streams.length ? `${count}, ${viewers(watching)}` : '');
     byId('empty').hidden = streams.length > 0;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use cruvz_media::TrackKind;
 
-use super::{LaneConfig, MediaPacket, Run, Sender, StreamLog, TrackLog, lane::Lane, report, run::RunWriter};
+use super::{
+    Bandwidth, LaneConfig, MediaPacket, Run, Sender, StreamLog, TrackLog, lane::Lane, probe::Probe, report,
+    run::RunWriter,
+};
 use crate::protocol::webrtc::srtp::Outbound;
 
 /// How often the viewer is told of the clock, and how long that waits for a datagram to go behind.
@@ -25,8 +28,40 @@ const ORIGINAL_BYTES: usize = 2;
 /// What padding consists of, apart from its last byte.
 const ZEROS: [u8; 254] = [0; 254];
 
+/// The numbers by which the viewer tells of packets, whatever their track.
+#[derive(Debug)]
+pub(super) struct Numbers {
+    next: u16,
+    /// What is found out by them.
+    pub(super) bandwidth: Option<Box<Bandwidth>>,
+}
+
+impl Numbers {
+    pub(super) fn new(first: u16) -> Self {
+        Self { next: first, bandwidth: None }
+    }
+
+    /// A packet of `bytes` was sent under the next number.
+    fn sent(&mut self, now: Duration, bytes: usize) {
+        if let Some(bandwidth) = &mut self.bandwidth {
+            bandwidth.sent(now, self.next, bytes);
+        }
+        self.next = self.next.wrapping_add(1);
+    }
+}
+
+/// What the header of a packet says beside the packet.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    config: &'a LaneConfig,
+    number: u64,
+    /// What is added to its timestamp.
+    shift: u32,
+}
+
 /// A run that is being written.
 struct Wire<'a> {
+    now: Duration,
     srtp: &'a mut Outbound,
     run: RunWriter<'a>,
 }
@@ -42,12 +77,13 @@ impl Sender {
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         self.catch_up(now, log);
-        let mut wire = Wire { srtp, run: RunWriter::new(out) };
+        let mut wire = Wire { now, srtp, run: RunWriter::new(out) };
         // Each appends what fits behind what is there already.
         self.repeat(log, &mut wire);
         self.send_video(now, log.track(TrackKind::Video), &mut wire);
         self.send_audio(now, log.track(TrackKind::Audio), &mut wire);
         self.send_report(now, log, &mut wire);
+        self.send_probe(log.track(TrackKind::Video), &mut wire);
         let run = wire.run.finish();
         (self.deadline, self.sound_at) = (self.next_look(log), self.next_sound(log));
         run
@@ -95,17 +131,33 @@ impl Sender {
                 }
                 self.credit -= bytes;
                 self.stats.retransmitted += 1;
-                match config.rtx {
-                    Some(rtx) => {
-                        let number_again = lane.take_rtx_number();
-                        let again = LaneConfig { payload_type: rtx.payload_type, ssrc: rtx.ssrc, ..config };
-                        let seqs = (Some(number as u16), &mut self.transport_seq);
-                        wire.write(&again, number_again, packet, seqs)
-                    }
+                if config.rtx.is_some() {
+                    wire.write_again(lane, number, packet, &mut self.numbers);
+                } else {
                     // Without a number for feedback, so nothing differs from the first time.
-                    None => wire.write(&config, number, packet, (None, &mut self.transport_seq)),
-                };
+                    let head = Head { config: &config, number, shift: lane.shift() };
+                    wire.write(head, packet, (None, &mut self.numbers));
+                }
             }
+        }
+    }
+
+    /// Packets that the viewer has, as many as [`Self::probe`] wants.
+    fn send_probe(&mut self, track: &impl TrackLog, wire: &mut Wire<'_>) {
+        let (Some(lane), Some(probe)) = (&mut self.video, &mut self.probe) else { return };
+        while let Some(back) = probe.next(wire.now) {
+            let index = lane.sent_before(back).or_else(|| lane.sent_before(1));
+            let Some((index, packet)) = index.and_then(|index| Some((index, track.packet(index)?))) else {
+                probe.pass(wire.now);
+                return;
+            };
+            let bytes = wire.bytes(&lane.config, packet, true);
+            if !wire.run.fits(bytes) {
+                return;
+            }
+            let number = lane.number_of(index);
+            wire.write_again(lane, number, packet, &mut self.numbers);
+            probe.sent(bytes);
         }
     }
 
@@ -118,7 +170,8 @@ impl Sender {
                 break;
             }
             let number = lane.number();
-            let bytes = wire.write(&lane.config, number, packet, (None, &mut self.transport_seq));
+            let head = Head { config: &lane.config, number, shift: lane.shift() };
+            let bytes = wire.write(head, packet, (None, &mut self.numbers));
             self.credit = (self.credit + bytes / 2).min(MAX_CREDIT);
             self.stats.packets += 1;
             self.stats.frames += u64::from(lane.sent(packet));
@@ -136,7 +189,8 @@ impl Sender {
                 break;
             }
             let number = lane.number();
-            let bytes = wire.write(&lane.config, number, packet, (None, &mut self.transport_seq));
+            let head = Head { config: &lane.config, number, shift: lane.shift() };
+            let bytes = wire.write(head, packet, (None, &mut self.numbers));
             self.credit = (self.credit + bytes / 2).min(MAX_CREDIT);
             self.stats.packets += 1;
             self.stats.frames += u64::from(lane.sent(packet));
@@ -160,12 +214,52 @@ impl Sender {
         }
     }
 
+    /// Begins to find out what the viewer's network carries, if that was not begun; what was found out so far.
+    pub fn measure(&mut self) -> &mut Bandwidth {
+        self.numbers.bandwidth.get_or_insert_default()
+    }
+
+    /// From here on it is sent so many bits per second.
+    pub fn sends(&mut self, rate_bps: u64) {
+        self.rate_bps = rate_bps;
+    }
+
+    /// Whether the viewer can be sent what it has, to see what its network carries: on the source for repeats.
+    pub fn can_probe(&self) -> bool {
+        let lane = self.video.as_ref();
+        lane.is_some_and(|lane| lane.config.rtx.is_some() && lane.config.transport_cc.is_some())
+    }
+
+    /// From here on so many bits per second of what the viewer has are sent beside the media.
+    pub fn probe(&mut self, now: Duration, bps: Option<u64>) {
+        if self.probe.as_ref().map(Probe::bps) != bps {
+            self.probe = bps.filter(|_| self.can_probe()).map(|bps| Probe::new(now, bps));
+        }
+    }
+
+    /// The media time of the last picture that was sent, in microseconds.
+    pub fn picture_time_us(&self) -> Option<i64> {
+        self.video.as_ref()?.time_us
+    }
+
+    /// From here on pictures come from `track`, another log of the same clock, from index `start` on, where a viewer can begin. Numbers
+    /// stay without a gap; what was sent before can no longer be repeated.
+    pub fn switch(&mut self, track: &impl TrackLog, start: u64) {
+        if let Some(lane) = &mut self.video {
+            lane.switch(track, start);
+        }
+        if let Some(bandwidth) = &mut self.numbers.bandwidth {
+            bandwidth.restart();
+        }
+    }
+
     /// When there is something to do although nothing new came.
     fn next_look<L: StreamLog>(&self, log: &L) -> Option<Duration> {
         // Pictures that were not sent had to wait for their turn.
         let video = upcoming(&self.video, log).map(|_| self.pacer.next());
         let report = self.has_begun().then_some(self.next_report + REPORT_WAITS);
-        video.into_iter().chain(report).min()
+        let probe = self.probe.as_ref().map(Probe::due);
+        video.into_iter().chain(report).chain(probe).min()
     }
 
     /// When sound has waited for long enough.
@@ -191,25 +285,25 @@ impl Wire<'_> {
     /// again on another source: without padding then (RFC 4588 §4).
     fn write(
         &mut self,
-        config: &LaneConfig,
-        number: u64,
+        head: Head<'_>,
         packet: &MediaPacket,
-        (original, transport_seq): (Option<u16>, &mut u16),
+        (original, numbers): (Option<u16>, &mut Numbers),
     ) -> usize {
+        let Head { config, number, shift } = head;
         let extension = config.extension();
         let padding = if original.is_some() { 0 } else { packet.padding };
+        let timestamp = packet.timestamp.wrapping_add(shift);
         let mut header = [0; HEADER_BYTES + EXTENSION_BYTES];
         header[0] = 0x80 | u8::from(padding > 0) << 5 | u8::from(extension.is_some()) << 4;
         header[1] = u8::from(packet.marker) << 7 | config.payload_type & 0x7f;
         header[2..4].copy_from_slice(&(number as u16).to_be_bytes());
-        header[4..8].copy_from_slice(&packet.timestamp.to_be_bytes());
+        header[4..8].copy_from_slice(&timestamp.to_be_bytes());
         header[8..HEADER_BYTES].copy_from_slice(&config.ssrc.to_be_bytes());
         let mut header_bytes = HEADER_BYTES;
         if let Some(id) = extension {
-            let [high, low] = transport_seq.to_be_bytes();
+            let [high, low] = numbers.next.to_be_bytes();
             // The profile of one-byte headers, one word, and in it one element of two bytes and padding.
             header[HEADER_BYTES..].copy_from_slice(&[0xbe, 0xde, 0, 1, id << 4 | 1, high, low, 0]);
-            *transport_seq = transport_seq.wrapping_add(1);
             header_bytes += EXTENSION_BYTES;
         }
         let original = original.map(u16::to_be_bytes);
@@ -220,6 +314,19 @@ impl Wire<'_> {
             _ => (&ZEROS[..usize::from(padding) - 1], &behind),
         };
         let (srtp, header) = (&*self.srtp, &header[..header_bytes]);
-        self.run.push(|out| srtp.seal_rtp(number, header, &[before, &packet.payload, zeros, count], out))
+        let pieces = [before, &packet.payload, zeros, count];
+        let bytes = self.run.push(|out| srtp.seal_rtp(number, header, &pieces, out));
+        if extension.is_some() {
+            numbers.sent(self.now, bytes);
+        }
+        bytes
+    }
+
+    /// Appends a packet that was sent under `number`, on the source for those that are sent again (RFC 4588 §4).
+    fn write_again(&mut self, lane: &mut Lane, number: u64, packet: &MediaPacket, numbers: &mut Numbers) {
+        let Some(rtx) = lane.config.rtx else { return };
+        let config = LaneConfig { payload_type: rtx.payload_type, ssrc: rtx.ssrc, ..lane.config };
+        let head = Head { config: &config, number: lane.take_rtx_number(), shift: lane.shift() };
+        self.write(head, packet, (Some(number as u16), numbers));
     }
 }

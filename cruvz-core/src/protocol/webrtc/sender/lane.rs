@@ -15,6 +15,9 @@ const MAX_REPEATS: usize = 256;
 /// Numbers begin below this, so that early loss cannot confuse the receiver's first wrap (RFC 3711 §3.3.1).
 const FIRST_NUMBERS: u16 = 1 << 15;
 
+/// Between the last picture of one layer and the first of another at least: a millisecond, in ticks of video.
+const LEAST_STEP: u32 = 90;
+
 /// One track as it was agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LaneConfig {
@@ -59,6 +62,11 @@ pub(super) struct Lane {
     begun: u64,
     /// The frame that was sent last.
     frame: Option<u64>,
+    /// What its timestamps are moved by, since another log was gone on with, and the last one that was sent.
+    shift: u32,
+    last_timestamp: Option<u32>,
+    /// The media time of what was sent last.
+    pub(super) time_us: Option<i64>,
     /// Indices of packets that are to be sent again.
     repeats: BTreeSet<u64>,
     /// The number of the next packet that is sent again.
@@ -82,6 +90,9 @@ impl Lane {
             next: None,
             begun: 0,
             frame: None,
+            shift: 0,
+            last_timestamp: None,
+            time_us: None,
             repeats: BTreeSet::new(),
             rtx_number,
             packets: 0,
@@ -102,6 +113,33 @@ impl Lane {
         self.repeats.clear();
     }
 
+    /// Goes on at `index` of another log of the same clock. Its packets may be of a moment that was sent already; then they are moved
+    /// a little behind that, for timestamps that go back are those of another picture.
+    pub(super) fn switch(&mut self, log: &impl TrackLog, index: u64) {
+        let Some(packet) = log.packet(index) else { return };
+        let behind =
+            self.last_timestamp.map(|last| last.wrapping_add(LEAST_STEP).wrapping_sub(packet.timestamp));
+        self.shift = behind.filter(|behind| behind.cast_signed() > 0).unwrap_or(0);
+        // Frames are counted otherwise there.
+        self.frame = None;
+        self.go(index);
+    }
+
+    /// What its timestamps are moved by.
+    pub(super) fn shift(&self) -> u32 {
+        self.shift
+    }
+
+    /// The index of the packet that was sent so many before the next, if it is of the present stretch.
+    pub(super) fn sent_before(&self, back: u64) -> Option<u64> {
+        self.next.and_then(|next| next.checked_sub(back)).filter(|index| *index >= self.begun)
+    }
+
+    /// The number that the packet at `index` of the present stretch has.
+    pub(super) fn number_of(&self, index: u64) -> u64 {
+        self.next.map_or(self.number, |next| self.number.wrapping_sub(next - index))
+    }
+
     /// The next packet, if it is there and the viewer agreed to it.
     pub(super) fn upcoming<'a>(&mut self, log: &'a impl TrackLog) -> Option<&'a MediaPacket> {
         let packet = log.packet(self.next?)?;
@@ -120,6 +158,8 @@ impl Lane {
         self.next = self.next.map(|next| next + 1);
         self.packets = self.packets.wrapping_add(1);
         self.octets = self.octets.wrapping_add(packet.payload.len() as u32);
+        (self.last_timestamp, self.time_us) =
+            (Some(packet.timestamp.wrapping_add(self.shift)), Some(packet.time_us));
         self.frame.replace(packet.frame) != Some(packet.frame)
     }
 
@@ -144,11 +184,11 @@ impl Lane {
         log: &'a impl TrackLog,
         gone: &mut u64,
     ) -> Option<(&'a MediaPacket, u64)> {
-        let next = self.next?;
+        self.next?;
         loop {
             let index = *self.repeats.first()?;
             if let Some(packet) = log.packet(index) {
-                return Some((packet, self.number - (next - index)));
+                return Some((packet, self.number_of(index)));
             }
             self.repeats.pop_first();
             *gone += 1;

@@ -9,12 +9,18 @@
 //! for two packets sealed under one number would show the key (RFC 7714 §8.3). Feedback of the viewer makes a bounded
 //! amount of work, whatever it says.
 //!
+//! Of a simulcast a viewer may be sent another layer from a keyframe on ([`Sender::switch`]); what its network carries is found out
+//! by what it tells of arrivals ([`Bandwidth`]), and which layer that is by [`Choice`].
+//!
 //! Sources: RFC 3550, 3711, 4585, 4588, 5104, `draft-holmer-rmcat-transport-wide-cc-extensions-01`.
 
+mod bandwidth;
+mod choice;
 mod flow;
 mod lane;
 mod log;
 mod pacer;
+mod probe;
 mod report;
 mod run;
 mod stats;
@@ -25,7 +31,7 @@ use std::time::Duration;
 
 use cruvz_media::TrackKind;
 
-use self::{lane::Lane, pacer::Pacer, report::Reception};
+use self::{flow::Numbers, lane::Lane, pacer::Pacer, probe::Probe, report::Reception};
 use super::{
     rtcp::{self, Packet, ReportBlock, write},
     sdp::Negotiated,
@@ -33,6 +39,8 @@ use super::{
 };
 
 pub use self::{
+    bandwidth::Bandwidth,
+    choice::{Choice, Step},
     flow::SOUND_WAITS,
     lane::{LaneConfig, Rtx},
     log::{MediaClock, MediaPacket, StreamLog, TrackLog},
@@ -94,8 +102,12 @@ pub struct Sender {
     pacer: Pacer,
     /// Bytes that may be sent again.
     credit: usize,
-    /// The number of the next packet of any track, for the viewer's feedback.
-    transport_seq: u16,
+    /// The numbers of packets of all tracks, for the viewer's feedback.
+    numbers: Numbers,
+    /// What is sent beside the media.
+    probe: Option<Probe>,
+    /// What it is sent, in bits per second, where somebody said.
+    rate_bps: u64,
     /// When the viewer is next told of the clock.
     next_report: Duration,
     /// When the last picture was sent: audio goes with it.
@@ -120,7 +132,9 @@ impl Sender {
             cname: config.cname,
             pacer: Pacer::default(),
             credit: FIRST_CREDIT,
-            transport_seq: word(8),
+            numbers: Numbers::new(word(8)),
+            probe: None,
+            rate_bps: 0,
             next_report: Duration::ZERO,
             video_at: None,
             deadline: None,
@@ -182,7 +196,18 @@ impl Sender {
                 }
                 Packet::Pli(pli) => self.keyframe_wanted(pli.media),
                 Packet::Fir(fir) => fir.requests().for_each(|(ssrc, _)| self.keyframe_wanted(ssrc)),
-                Packet::Remb(remb) => self.stats.estimate_bps = Some(remb.bitrate_bps),
+                Packet::Remb(remb) => {
+                    self.stats.estimate_bps = Some(remb.bitrate_bps);
+                    if let Some(bandwidth) = &mut self.numbers.bandwidth {
+                        bandwidth.remb(remb.bitrate_bps, self.rate_bps);
+                    }
+                }
+                Packet::TransportFeedback(feedback) => {
+                    if let Some(bandwidth) = &mut self.numbers.bandwidth {
+                        bandwidth.feedback(now, &feedback);
+                        self.stats.estimate_bps = bandwidth.estimate_bps();
+                    }
+                }
                 _ => {}
             }
         }
@@ -262,6 +287,10 @@ impl Sender {
     fn report_block<L: StreamLog>(&mut self, now: Duration, log: &L, block: &ReportBlock) {
         let Some(lane) = self.lane_of(block.ssrc) else { return };
         lane.reception = Some(Reception::of(block, lane.config.clock_rate));
+        let is_video = lane.config.kind == TrackKind::Video;
+        if let Some(bandwidth) = self.numbers.bandwidth.as_mut().filter(|_| is_video) {
+            bandwidth.lost(block.fraction_lost, self.rate_bps);
+        }
         let trip = log.clock().and_then(|clock| report::round_trip(block, &clock, now));
         if let Some(trip) = trip {
             self.stats.rtt = Some(self.stats.rtt.map_or(trip, |rtt| (rtt * 7 + trip) / 8));

@@ -1,5 +1,6 @@
 //! Senders in front of a player that opens, counts, and asks for what it lacks, over a network that loses.
 
+mod layers;
 mod player;
 
 use std::{collections::HashMap, time::Duration};
