@@ -90,10 +90,11 @@ function keep(video, marks) {
   const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = [BITS * CELL + 64, 2 * CELL];
   const pen = canvas.getContext('2d', { willReadFrequently: true });
-  const look = (at, { mediaTime }) => {
+  const look = (at, { mediaTime, rtpTimestamp }) => {
     video.requestVideoFrameCallback(look);
     seen.firstPicture ??= performance.now() - began;
-    seen.media.push(mediaTime);
+    // The time that the sender gave it, where the browser tells.
+    seen.media.push(rtpTimestamp ?? mediaTime);
     seen.shown.push(at);
     if (!marks) return;
     const stamp = readMark(pen, video);

@@ -436,6 +436,7 @@ export const webrtc = [
   { name: 'RTMP with B-frames (x264 veryfast) and AAC plays by WHEP', run: () => rtmpToWhep(x264('veryfast'), { fps: 30, even: true }) },
   { name: 'RTMP with B-frames (x264 medium) and AAC plays by WHEP', run: () => rtmpToWhep(x264('medium'), { fps: 30, even: true }) },
   { name: 'RTMP with B-frames (x264 veryfast) plays by WHEP, nothing made', run: () => rtmpToWhep(x264('veryfast'), { fps: 12, freezes: Infinity }, NO_TRANSCODE) },
+  { name: 'RTMP with B-frames (x264 medium) plays by WHEP, nothing made', run: () => rtmpToWhep(x264('medium'), { fps: 0, freezes: Infinity }, NO_TRANSCODE) },
   { name: 'RTMP without B-frames plays by WHEP', run: () => rtmpToWhep([...x264('veryfast'), '-bf', '0'], { fps: 30, even: true }) },
   { name: 'RTMP to WHEP, encoder to glass', run: () => encoderToGlass([...x264('veryfast'), '-tune', 'zerolatency']) },
   { name: 'RTMP with B-frames to WHEP, encoder to glass', run: () => encoderToGlass(x264('veryfast')) },

@@ -7,8 +7,8 @@ from media import FFMPEG, FFMPEG9, clip, compare, frames_of, play, publish
 from server import Server, wait_for
 
 # Ending with the publisher makes viewers end, so that each knows when it has everything.
-# Audio comes out as it went in, whatever players know.
-CONFIG = "[engine.hub]\nend_on_unpublish = true\ngrace_ms = 1000\n[engine.egress]\ntranscode_audio = false\n"
+# Everything comes out as it went in, whatever players know.
+CONFIG = "[engine.hub]\nend_on_unpublish = true\ngrace_ms = 1000\n[engine.egress]\ntranscode_audio = false\ntranscode_video = false\n"
 WHOLE_S = 40
 
 # what is published: by which ffmpeg, and by which protocols it is played

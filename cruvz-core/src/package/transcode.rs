@@ -236,6 +236,7 @@ impl Lane {
 mod tests {
     use std::fs::File;
 
+    #[cfg(feature = "transcode")]
     use cruvz_media::TrackId;
     use cruvz_media::container::file::{Limits, Reader};
 

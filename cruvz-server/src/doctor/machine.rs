@@ -81,15 +81,18 @@ fn clock(now_s: i64) -> Finding {
     }
 }
 
-/// Which sound reaches whom.
+/// Which sound and which pictures reach whom.
 fn codecs() -> Finding {
-    const TOPIC: &str = "sound";
+    const TOPIC: &str = "transcoding";
     if cfg!(feature = "transcode") {
-        return Finding::ok(TOPIC, "AAC becomes Opus for WebRTC viewers, Opus becomes AAC for RTMP and SRT");
+        return Finding::ok(
+            TOPIC,
+            "for WebRTC viewers AAC becomes Opus and B-frames go, for RTMP, SRT and HLS viewers Opus becomes AAC and VP8 H.264, as each needs it",
+        );
     }
     Finding::warning(
         TOPIC,
-        "built without the feature transcode: WebRTC viewers get no AAC, RTMP and SRT viewers no Opus",
+        "built without the feature transcode: WebRTC viewers get no AAC and few pictures of streams with B-frames, RTMP and SRT viewers no Opus, SRT and HLS viewers no VP8",
         "build it with --features transcode, or send the codec that your viewers take",
     )
 }

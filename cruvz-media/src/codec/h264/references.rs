@@ -110,7 +110,7 @@ impl References {
             }
             let slice = self.slice(nal)?;
             whole &= self.is_sure && self.is_whole(&slice);
-            first.get_or_insert((slice, is_reference_unit(nal)));
+            first.get_or_insert_with(|| (slice, is_reference_unit(nal)));
         }
         let (slice, is_reference) = first.ok_or(Error::Missing("slice"))?;
         if is_reference {

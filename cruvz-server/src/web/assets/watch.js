@@ -207,8 +207,11 @@ function notes() {
     if (missing.length) texts.push(`Without ${missing.includes('audio') ? 'sound' : 'picture'}: the server cannot send ${missing.map(codecOf).join(' and ')} by WebRTC. LL-HLS has it.`);
   }
   if (known?.tracks.some((track) => track.reordered)) {
-    texts.push('For the publisher: this stream has B-frames, which WebRTC viewers do not get, so their picture is less smooth, and which delay everybody else. '
-      + 'Switch them off: in OBS set B-frames to 0 or tune “zerolatency”, in ffmpeg add -bf 0.');
+    const isMade = known.transcoded.some(({ by, reason }) => by === 'webrtc' && reason === 'reordered');
+    const cost = isMade
+      ? 'which delay everybody, and for WebRTC viewers the server encodes the picture again without them'
+      : 'which delay everybody, and WebRTC viewers may get few of its pictures';
+    texts.push(`For the publisher: this stream has B-frames, ${cost}. Switch them off: in OBS set B-frames to 0 or tune “zerolatency”, in ffmpeg add -bf 0.`);
   }
   const list = byId('notes');
   if ([...list.children].map((note) => note.textContent).join() === texts.join()) return;
