@@ -9,8 +9,8 @@ use std::{
 };
 
 use cruvz_core::{
-    Engine, EngineConfig, ErrorKind, Event, Events, Frame, HlsResponse, Publisher, RecordPolicy, Timestamp,
-    VodRequest, store::Archive,
+    Download, DownloadRequest, Engine, EngineConfig, ErrorKind, Event, Events, Frame, HlsResponse, Moment,
+    Publisher, RecordPolicy, Result, Span, Timestamp, TrackKind, VodRequest, store::Archive,
 };
 use cruvz_media::container::file::{Limits, Loop, Reader};
 use tempfile::TempDir;
@@ -305,4 +305,125 @@ async fn nothing_else_is_found_under_a_recording() {
         assert_eq!(ask(&engine, id, "index.m3u8").await.status, 404, "{id}");
     }
     publishing.abort();
+}
+
+/// A recording of so many seconds.
+async fn recorded(engine: &Engine, seconds: i64) -> String {
+    let mut events = engine.events();
+    let publishing = tokio::spawn(publish(engine.clone(), seconds));
+    let id = event(&mut events, started).await;
+    publishing.await.unwrap().stream().end("the show is over");
+    event(&mut events, stopped).await;
+    id
+}
+
+async fn download(engine: &Engine, recording: &str, query: &str, range: Option<&str>) -> Result<Download> {
+    let (recording, query) = (recording.to_owned(), query.to_owned());
+    let (range, remote) = (range.map(str::to_owned), "192.0.2.7:5000".parse().unwrap());
+    engine.vod().download(DownloadRequest { recording, query, range, if_range: None, remote }).await
+}
+
+async fn body(mut download: Download) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(piece) = download.body.next().await.unwrap() {
+        assert!(piece.len() <= 1 << 20);
+        whole.extend_from_slice(&piece);
+    }
+    assert_eq!(whole.len() as u64, download.range.end - download.range.start);
+    whole
+}
+
+/// How long an MP4 file says it plays, in ms, and the payloads of its pictures.
+fn pictures(file: Vec<u8>) -> (u128, Vec<Frame>) {
+    let mut reader = cruvz_media::container::mp4::Reader::open(
+        std::io::Cursor::new(file),
+        cruvz_media::container::mp4::Limits::default(),
+    )
+    .unwrap();
+    let (duration, video) = (reader.duration().unwrap(), reader.tracks().first(TrackKind::Video).unwrap().id);
+    let frames = std::iter::from_fn(|| reader.next_frame().unwrap()).filter(|frame| frame.track == video);
+    (duration.as_millis(), frames.collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recording_is_an_mp4_file_that_can_be_had_in_any_range() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder, |config| config.record.always = vec!["live/*".into()]).await;
+    let id = recorded(&engine, 12).await;
+    let all = download(&engine, &id, "", None).await.unwrap();
+    let (etag, bytes) = (all.etag.clone(), all.file_bytes);
+    assert_eq!((all.status, &all.file_name[..]), (200, &format!("live-cam-{id}.mp4")[..]));
+    let whole = body(all).await;
+    let (duration_ms, frames) = pictures(whole.clone());
+    assert!((11_900..=12_200).contains(&duration_ms), "{duration_ms}");
+    // The clip has 20 pictures, and 832 ms of sound.
+    assert!((285..=292).contains(&frames.len()), "{}", frames.len());
+    for (range, from, to) in
+        [("bytes=0-99", 0, 100), ("bytes=5000-70000", 5_000, 70_001), ("bytes=-17", bytes - 17, bytes)]
+    {
+        let part = download(&engine, &id, "", Some(range)).await.unwrap();
+        assert_eq!((part.status, part.range.clone(), &part.etag), (206, from..to, &etag));
+        assert_eq!(body(part).await, whole[from as usize..to as usize], "{range}");
+    }
+    let beyond = download(&engine, &id, "", Some(&format!("bytes={bytes}-"))).await.unwrap();
+    assert_eq!((beyond.status, body(beyond).await.len()), (416, 0));
+    for (recording, query, kind) in [
+        ("1763800000123-00000000", "", ErrorKind::NotFound),
+        ("../cam", "", ErrorKind::NotFound),
+        (&id[..], "from=x", ErrorKind::InvalidArgument),
+        (&id[..], "from=100", ErrorKind::NotFound),
+    ] {
+        let error = download(&engine, recording, query, None).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{recording} {query}: {error}");
+    }
+}
+
+/// How long the first segment of a playlist is.
+fn first_segment_s(playlist: &str) -> f64 {
+    let duration = playlist.lines().find_map(|line| line.strip_prefix("#EXTINF:")?.strip_suffix(','));
+    duration.unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clip_plays_at_once_as_hls_and_as_a_file_that_is_exact_to_the_frame() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(&folder, |config| config.record.always = vec!["live/*".into()]).await;
+    let id = recorded(&engine, 12).await;
+    let played = |ms: u64| Some(Moment::Played(ms * 1_000_000));
+    let clip = engine.clip(&id, Span { from: played(3_240), to: played(7_640) }).await.unwrap();
+    assert_eq!((clip.duration_ms, clip.stream.as_str()), (4_400, "live/cam"));
+
+    let remote = "192.0.2.7:5000".parse().unwrap();
+    let request =
+        VodRequest { recording: id.clone(), path: "main.m3u8".into(), query: clip.query.clone(), remote };
+    let response = engine.vod().respond(request).await;
+    let playlist = String::from_utf8(response.body.concat()).unwrap();
+    assert_eq!(response.status, 200, "{playlist}");
+    let media = playlist.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(media, 3, "{playlist}");
+    let first_s: f64 = first_segment_s(&text(&engine, &id, "main.m3u8").await);
+    let start = playlist.lines().find_map(|line| line.strip_prefix("#EXT-X-START:TIME-OFFSET=")).unwrap();
+    let start_s: f64 = start.strip_suffix(",PRECISE=YES").unwrap().parse().unwrap();
+    assert!((first_s + start_s - 3.24).abs() < 0.001 && playlist.ends_with("#EXT-X-ENDLIST\n"), "{playlist}");
+
+    let (_, all) = pictures(body(download(&engine, &id, "", None).await.unwrap()).await);
+    let (duration_ms, clipped) =
+        pictures(body(download(&engine, &id, &clip.query, None).await.unwrap()).await);
+    // The last packet of sound is there in whole.
+    assert!((4_400..4_430).contains(&duration_ms), "{duration_ms}");
+    // What the edit list hides, the reader shows before zero.
+    let shown = |frame: &&Frame| (0..4_400).contains(&frame.pts.as_millis());
+    let shown: Vec<_> = clipped.iter().filter(shown).collect();
+    assert!((104..=110).contains(&shown.len()), "{}", shown.len());
+    let mut there = all.iter().map(|frame| &frame.payload);
+    assert!(
+        shown.iter().all(|frame| there.any(|payload| *payload == frame.payload)),
+        "in the order they were"
+    );
+
+    let late =
+        engine.clip(&id, Span { from: Some(Moment::BeforeEnd(2_000_000_000)), to: None }).await.unwrap();
+    assert_eq!(late.duration_ms, 2_000);
+    let none = engine.clip(&id, Span { from: played(60_000), to: None }).await.unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::NotFound);
 }
