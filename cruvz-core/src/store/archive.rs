@@ -4,7 +4,7 @@ use std::{fs::File, io, path::Path};
 
 use cruvz_media::segment::{
     End, Index, RecordingId,
-    verify::{INDEX, Problem, Report, recover, verify},
+    verify::{Fault, Problem, Report, recover, verify},
 };
 
 use super::Disk;
@@ -153,10 +153,14 @@ pub(crate) fn write_end(disk: &Disk, folder: &str, end: &End) -> io::Result<()> 
 pub(crate) fn mend(disk: &Disk, folder: &str) -> io::Result<Option<End>> {
     let rendition = rendition(folder);
     let report = look(disk, &rendition, recover)?;
+    disk.sweep(folder)?;
+    disk.sweep(&rendition)?;
     disk.repair(&rendition, &report)?;
-    let only_index =
-        report.problems.iter().all(|problem| problem.file == INDEX || problem.file.ends_with(".open"));
-    if report.index.segments.is_empty() && only_index {
+    let nothing = |problem: &Problem| match problem.fault {
+        Fault::Open { .. } | Fault::Stale => true,
+        _ => problem.file.starts_with("init-") && problem.file.ends_with(".open"),
+    };
+    if report.index.segments.is_empty() && report.problems.iter().all(nothing) {
         disk.remove_folder(folder)?;
         return Ok(None);
     }

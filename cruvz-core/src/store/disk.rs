@@ -117,6 +117,21 @@ impl Disk {
         fs::rename(&putting, &path)
     }
 
+    /// Removes what was being put into a folder when its process ended.
+    pub(crate) fn sweep(&self, folder: &str) -> io::Result<()> {
+        let entries = match fs::read_dir(self.path(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.to_str().is_some_and(|path| path.ends_with(PUTTING)) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Removes a folder with everything in it, and the folders above that are empty then.
     pub(crate) fn remove_folder(&self, folder: &str) -> io::Result<()> {
         match fs::remove_dir_all(self.path(folder)) {

@@ -127,14 +127,28 @@ impl Recorder {
         }
     }
 
+    /// Looks whether `bytes`, the body of the part that was placed, are a part.
+    ///
+    /// # Errors
+    /// When they are not, which would be a bug of the packager.
+    pub fn check(&self, bytes: &Bytes) -> Result<(), RecordError> {
+        let placed = || self.placed.and_then(|(name, _)| self.info(name.init));
+        let init = self.filling.as_ref().map(|filling| &filling.init).or_else(placed);
+        Scan::default().add(bytes, init.unwrap_or(&InitInfo::default()))?;
+        Ok(())
+    }
+
+    fn info(&self, number: u32) -> Option<&InitInfo> {
+        self.inits.iter().find(|init| init.name.number == number).map(|init| &init.info)
+    }
+
     /// Takes note that `bytes`, the body of `part`, were written to the file that [`Self::place`] named.
     ///
     /// # Errors
-    /// When it is none, which would be a bug of the packager: the file is then not whole.
+    /// When they are none, as [`Self::check`] would have said: the file is then not whole.
     pub fn wrote(&mut self, bytes: &Bytes) -> Result<(), RecordError> {
         if let Some((name, msn)) = self.placed.take() {
-            let init = self.inits.iter().find(|init| init.name.number == name.init);
-            let init = init.map(|init| init.info.clone()).unwrap_or_default();
+            let init = self.info(name.init).cloned().unwrap_or_default();
             let (checksum, scan) = (Crc32c::default(), Scan::default());
             self.filling = Some(Filling { name, msn, init, checksum, scan });
             (self.next_sequence, self.broken) = (self.next_sequence + 1, false);

@@ -259,14 +259,18 @@ impl Recordings {
         shared.clip(&entry, span).await
     }
 
-    /// Waits until every recording has ended, as they do when their streams have, but no longer than `patience`.
+    /// Waits until every recording has ended, as they do when their streams have, but no longer than `patience`: those that cannot be
+    /// written are told to stop in the middle of it.
     pub(crate) async fn finish(&self, patience: Duration) {
         let Some(shared) = &self.0 else { return };
+        let done = || tokio::time::timeout(patience / 2, shared.until(|| shared.tasks.load(Relaxed) == 0));
+        if done().await.is_ok() {
+            return;
+        }
         for entry in shared.running.lock().values() {
             entry.ask_to_stop("server is shutting down");
         }
-        let done = shared.until(|| shared.tasks.load(Relaxed) == 0);
-        if tokio::time::timeout(patience, done).await.is_err() {
+        if done().await.is_err() {
             tracing::warn!("recordings were not ended in time; they are mended at the next start");
         }
     }

@@ -50,10 +50,12 @@ impl Shared {
                 entry.state.lock().target_duration_s = packager.target_duration_s().unwrap_or(0);
                 (steps(packager, cursor), packager.is_finished())
             });
-            if let Some(reason) = entry.state.lock().stopping.clone() {
-                return reason;
-            }
+            let stopping = entry.state.lock().stopping.clone();
             if steps.is_empty() {
+                // What was made until somebody asked is written first.
+                if let Some(reason) = stopping {
+                    return reason;
+                }
                 if finished {
                     return "the stream ended".to_owned();
                 }
@@ -75,6 +77,9 @@ impl Shared {
                     attempts += 1;
                     if failure.fatal || (finished && attempts >= LAST_ATTEMPTS) {
                         return failure.detail;
+                    }
+                    if let Some(reason) = stopping {
+                        return reason;
                     }
                     tokio::select! {
                         () = tokio::time::sleep(retry) => {}

@@ -17,6 +17,9 @@ use crate::{
 /// The most bytes that are taken out of a packager at once. One part is always taken.
 const BATCH_BYTES: u64 = 8 << 20;
 
+/// The reason of a failure that is a bug.
+const INTERNAL: &str = "internal";
+
 /// One thing to be done, and where the cursor is once it is.
 pub(super) struct Step {
     work: Work,
@@ -70,7 +73,7 @@ impl From<io::Error> for Failure {
 
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
-        let reason = if matches!(error, RecordError::TooLong) { "too_long" } else { "internal" };
+        let reason = if matches!(error, RecordError::TooLong) { "too_long" } else { INTERNAL };
         Self { reason, detail: error.to_string(), fatal: true }
     }
 }
@@ -95,6 +98,8 @@ pub(super) struct Writer {
     min_free_bytes: u64,
     /// A segment that is whole, and has not got its final name yet.
     completing: Option<(SegmentName, SegmentRecord)>,
+    /// Whether the last part was none.
+    passing_over: bool,
 }
 
 impl Writer {
@@ -105,6 +110,7 @@ impl Writer {
             disk: disk.clone(),
             min_free_bytes: config.min_free_bytes,
             completing: None,
+            passing_over: false,
         }
     }
 
@@ -127,7 +133,13 @@ impl Writer {
                 if self.recorder.is_done_before(part) {
                     self.complete(outcome)?;
                 }
-                self.part(part, init, outcome)
+                match self.part(part, init, outcome) {
+                    Err(failure) if failure.reason == INTERNAL => self.pass_over(&failure, outcome),
+                    written => {
+                        self.passing_over &= written.is_err();
+                        written
+                    }
+                }
             }
             Work::SegmentEnd => self.complete(outcome),
             Work::Missed => {
@@ -136,6 +148,16 @@ impl Writer {
                 Ok(())
             }
         }
+    }
+
+    /// Goes on behind a part that is none: a bug, but no reason to stop for good.
+    fn pass_over(&mut self, failure: &Failure, outcome: &mut Outcome) -> Result<(), Failure> {
+        if !std::mem::replace(&mut self.passing_over, true) {
+            tracing::error!(detail = failure.detail, "what HLS gets cannot be recorded, and is passed over");
+        }
+        self.complete(outcome)?;
+        self.recorder.broken();
+        Ok(())
     }
 
     fn part(&mut self, part: &LivePart, init: &Bytes, outcome: &mut Outcome) -> Result<(), Failure> {
@@ -152,6 +174,7 @@ impl Writer {
             return Err(Failure { reason: "disk_full", detail, fatal: false });
         }
         let bytes = Bytes::from(part.body.concat());
+        self.recorder.check(&bytes)?;
         self.files.append(place.file, &bytes)?;
         self.recorder.wrote(&bytes)?;
         if place.new && place.file.join == Join::Gap {
@@ -203,7 +226,7 @@ impl Hand {
     ) -> Outcome {
         let gone = || {
             let detail = "writing was cut short".to_owned();
-            let failure = Some(Failure { reason: "internal", detail, fatal: true });
+            let failure = Some(Failure { reason: INTERNAL, detail, fatal: true });
             Outcome { failure, ..Outcome::default() }
         };
         let Some(mut writer) = self.0.take() else { return gone() };
