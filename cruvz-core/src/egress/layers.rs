@@ -111,7 +111,7 @@ impl Layers {
         rated.sort_by_key(|(bps, _)| *bps);
         let name = |stream: &LiveStream| stream.name().rendition_of().map(|(_, name)| name.to_owned());
         let shown = origin.layer().map(|layer| String::from(&*layer));
-        let current = self.chosen.as_ref().map_or(shown.clone(), |layer| Some(layer.name.clone()));
+        let current = self.chosen.as_ref().map_or_else(|| shown.clone(), |layer| Some(layer.name.clone()));
         let at = rated.iter().position(|(_, stream)| name(stream) == current);
         let Some(at) = at.filter(|_| rated.len() > 1) else {
             // It has fallen silent, or there is no choice (any more).

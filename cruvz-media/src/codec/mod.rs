@@ -225,6 +225,10 @@ pub(crate) fn signature(codec: Codec, keyframe: bool, payload: &[u8]) -> Option<
     for ((kept, field), mask) in signature.iter_mut().zip(fields).zip(mask) {
         *kept = field & mask;
     }
+    // A bit rate that there is not: such a frame is like no other, so that it is looked at, and refused.
+    if codec == Codec::Mp3 && fields[2] >> 4 == 0xf {
+        signature[2] |= 0xf0;
+    }
     Some(signature)
 }
 

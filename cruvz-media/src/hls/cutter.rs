@@ -117,13 +117,17 @@ impl Cutter {
     /// Expects the tracks of `selection`, before any piece was made of those before it: what is held of tracks that
     /// stay is kept.
     pub(super) fn widen(&mut self, selection: &Selection) {
-        let first = self.lanes.first().map(Lane::id);
+        let (first, clock) = (self.lanes.first().map(Lane::id), self.lanes.get(self.clock).map(Lane::id));
         let mut old = std::mem::take(&mut self.lanes);
         for (track, track_id) in selection.tracks.iter().zip(1..) {
             let kept = old.iter().position(|lane| lane.continues(track)).map(|at| old.swap_remove(at));
             self.lanes.push(kept.unwrap_or_else(|| Lane::new(track)).numbered(track_id));
         }
-        if self.lanes.first().map(Lane::id) != first || self.lanes.first().is_none_or(|lane| lane.len() == 0)
+        let clock = self.lanes.iter().position(|lane| Some(lane.id()) == clock);
+        self.clock = clock.unwrap_or(0);
+        if clock.is_none()
+            || self.lanes.first().map(Lane::id) != first
+            || self.lanes.first().is_none_or(|lane| lane.len() == 0)
         {
             self.clock = 0;
             self.open = None;

@@ -58,7 +58,7 @@ impl Packager {
                 let part = segment.parts.iter().rposition(|part| part.independent)?;
                 Some(Cursor { msn: segment.msn, part: part as u32 })
             })
-            .unwrap_or(Cursor { msn: window.filling_msn(), part: window.filling_parts() as u32 })
+            .unwrap_or_else(|| Cursor { msn: window.filling_msn(), part: window.filling_parts() as u32 })
     }
 
     /// Before the oldest segment that is still there.

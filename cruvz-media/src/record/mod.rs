@@ -134,7 +134,8 @@ impl Recorder {
     pub fn check(&self, bytes: &Bytes) -> Result<(), RecordError> {
         let placed = || self.placed.and_then(|(name, _)| self.info(name.init));
         let init = self.filling.as_ref().map(|filling| &filling.init).or_else(placed);
-        Scan::default().add(bytes, init.unwrap_or(&InitInfo::default()))?;
+        let unknown = InitInfo::default();
+        Scan::default().add(bytes, init.unwrap_or(&unknown))?;
         Ok(())
     }
 

@@ -138,8 +138,8 @@ impl Assembly {
                 self.builder.fragment(*source, *at, &moof)?;
                 let shift = self.builder.shift();
                 let moment = |offset: &mut Option<Offset>| offset.take().map(|offset| offset.in_movie(shift));
-                self.cut.from = self.cut.from.or(moment(begins));
-                self.cut.to = self.cut.to.or(moment(ends));
+                let (from, to) = (moment(begins), moment(ends));
+                self.cut = Cut { from: self.cut.from.or(from), to: self.cut.to.or(to) };
             }
         }
         self.steps.pop_front();

@@ -69,9 +69,10 @@ impl FromStr for Moment {
     fn from_str(text: &str) -> Result<Self, SpanError> {
         let no_number = || SpanError::Number(text.chars().take(40).collect());
         let seconds: f64 = text.parse().map_err(|_| no_number())?;
-        if !(seconds.abs() <= MOST_S) {
+        // Which leaves out what is no number, too.
+        let Some(seconds) = Some(seconds).filter(|seconds| seconds.abs() <= MOST_S) else {
             return Err(no_number());
-        }
+        };
         let ns = (seconds.abs() * 1e9).round() as u64;
         Ok(match seconds {
             ..0.0 => Self::BeforeEnd(ns),

@@ -136,12 +136,12 @@ impl Entry {
     }
 
     fn info(&self) -> RecordingInfo {
-        let state = self.state.lock();
+        let (state, empty) = (self.state.lock(), Index::default());
         let live;
         let (name, reason, end) = match (&state.end, &state.paused) {
             (Some(end), _) => ("ended", Some(end.reason.clone()), end),
             (None, paused) => {
-                live = End::new(state.index.as_ref().unwrap_or(&Index::default()), "");
+                live = End::new(state.index.as_ref().unwrap_or(&empty), "");
                 let reason = paused.as_ref().map(|(_, detail)| detail.clone());
                 (if paused.is_some() { "paused" } else { "recording" }, reason, &live)
             }

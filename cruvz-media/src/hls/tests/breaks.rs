@@ -214,6 +214,24 @@ fn promised_video_that_never_comes_does_not_hold_up_audio_for_ever() {
 }
 
 #[test]
+fn sound_that_waited_for_video_may_be_gone_when_that_comes() {
+    let source = Source::AV;
+    let config = Config::new("r1");
+    let step_ms = i64::from(config.max_segment_ms).div_euclid(2) + 1;
+    let mut sound = source.frames(1_000);
+    sound.retain(|(frame, _)| frame.track == TrackId::AUDIO);
+    let mut packager = packager(config);
+    // It begins without the video that was promised, and is too sparse for a part.
+    for number in 0..3 {
+        write_all(&mut packager, &source.tracks(), &later(&sound[..1], number * step_ms));
+    }
+    let video = Source { audio: None, ..Source::AV };
+    write_all(&mut packager, &video.tracks(), &later(&video.frames(10_000), 2 * step_ms));
+    packager.finish();
+    assert!(text(&packager, "main.m3u8", "").contains("#EXTINF:"));
+}
+
+#[test]
 fn a_leap_of_sound_that_waits_for_video_is_no_length_of_a_part() {
     let source = Source::AV;
     let mut sound = source.frames(20_000);

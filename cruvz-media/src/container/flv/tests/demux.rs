@@ -177,3 +177,15 @@ fn tag_kinds_are_the_types_on_the_wire() {
     }
     assert_eq!(TagKind::from_type(15), None);
 }
+
+#[test]
+fn a_frame_of_mp3_with_a_bit_rate_that_there_is_not_is_refused_wherever_it_comes() {
+    let mut demuxer = Demuxer::default();
+    assert_eq!(
+        frames(feed(&mut demuxer, TagKind::Audio, 0, body(&[b"\x2f\xff\xfb\x94\x64"])).unwrap()).len(),
+        1
+    );
+    let error = feed(&mut demuxer, TagKind::Audio, 26, body(&[b"\x2f\xff\xfb\xf4\x64"])).unwrap_err();
+    let source = codec::Error::Invalid { field: "MP3 bit rate", value: 15 };
+    assert_eq!(error, Error::Codec { track: TrackId::AUDIO, source });
+}
