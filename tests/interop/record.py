@@ -205,6 +205,7 @@ def other_codec(folder):
         with publish(folder, clip("h264-aac"), server.rtmp_url("live/cam"), loop=-1):
             server.wait_live("live/cam")
             wait_for("six seconds", lambda: any(r["duration_ms"] >= 6000 for r in server.recordings()), 30)
+        time.sleep(1)  # long enough to be a gap
         with publish(folder, hevc, server.rtmp_url("live/cam"), FFMPEG9, loop=-1):
             wait_for("six seconds more", lambda: any(r["duration_ms"] >= 13000 for r in server.recordings()), 30)
         [recording] = server.recordings()

@@ -174,7 +174,8 @@ main/00000005-1767225610000-i1-00000005.m4s
 ";
 
     fn render(index: &Index, ended: bool, target_duration_s: u32) -> String {
-        MediaPlaylist { index, folder: "main/", ended, discontinuity_sequence: 0, target_duration_s }.render()
+        let (folder, start_ns, discontinuity_sequence) = ("main/", 0, 0);
+        MediaPlaylist { index, folder, ended, start_ns, discontinuity_sequence, target_duration_s }.render()
     }
 
     #[test]
@@ -204,6 +205,7 @@ main/00000005-1767225610000-i1-00000005.m4s
             index: &index,
             folder: "",
             ended: false,
+            start_ns: 0,
             discontinuity_sequence: 3,
             target_duration_s: 2,
         };
