@@ -63,7 +63,7 @@ fn again(codec: Codec, limit: usize, events: Vec<Event>) {
         let mut payloads = Vec::new();
         packetizer.as_mut().expect("parameters come first").packetize(&frame, &mut payloads);
         let mut found = Vec::new();
-        for Payload { bytes, marker } in payloads {
+        for Payload { bytes, marker, .. } in payloads {
             let header = Header { marker, timestamp: number, ..Header::default() };
             second.push(&Packet::new(header, bytes), false, &mut found);
         }

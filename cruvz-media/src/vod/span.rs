@@ -191,7 +191,10 @@ mod tests {
         Index { inits: Vec::new(), segments: (0..10).map(segment).collect() }
     }
 
-    fn find(query: &str) -> Result<(Range<usize>, (usize, u64), (usize, u64)), SpanError> {
+    /// Segments; the place of the first moment, and of the last.
+    type Places = (Range<usize>, (usize, u64), (usize, u64));
+
+    fn find(query: &str) -> Result<Places, SpanError> {
         let Found { segments, from, to } = Span::of_query(query)?.find(&index())?;
         Ok((segments, from, to))
     }
