@@ -63,10 +63,52 @@ async fn a_recording_is_made_played_ended_and_removed() {
     assert_eq!((media.status, &media.body[4..8]), (200, &b"moof"[..]));
     assert!(media.header("cache-control").unwrap().contains("immutable"));
 
+    a_file_of(&server, &id).await;
     assert_eq!(ask(&server, "DELETE", &path, "").await.status, 204);
     get(&server, &path).await.is_problem(404, "not_found");
     get(&server, &format!("/vod/{id}/index.m3u8")).await.is_problem(404, "not_found");
     get(&server, &format!("/vod/{id}/{segment}")).await.is_problem(404, "not_found");
+}
+
+/// A recording is a file, in any range, and so is a part of it.
+async fn a_file_of(server: &Server, id: &str) {
+    let path = format!("/vod/{id}.mp4");
+    let whole = get(server, &path).await;
+    assert_eq!((whole.status, whole.header("content-type")), (200, Some("video/mp4")));
+    assert_eq!(&whole.body[4..8], b"ftyp");
+    assert_eq!(
+        whole.header("content-disposition").unwrap(),
+        format!("inline; filename=\"live-cam-{id}.mp4\"")
+    );
+    let etag = whole.header("etag").unwrap();
+    let last = whole.body.len() - 1;
+    let part =
+        ask(server, "GET", &path, &format!("Range: bytes=100-{}\r\nIf-Range: {etag}\r\n", last + 50)).await;
+    assert_eq!((part.status, &part.body[..]), (206, &whole.body[100..]));
+    assert_eq!(part.header("content-range").unwrap(), format!("bytes 100-{last}/{}", last + 1));
+    let other = ask(server, "GET", &path, "Range: bytes=100-\r\nIf-Range: \"other\"\r\n").await;
+    assert_eq!((other.status, other.body.len()), (200, whole.body.len()));
+    let beyond = ask(server, "GET", &path, "Range: bytes=99999999999-\r\n").await;
+    assert_eq!(
+        (beyond.status, beyond.header("content-range").unwrap()),
+        (416, &format!("bytes */{}", last + 1)[..])
+    );
+
+    let clip = post(server, "/api/v1/clips", r#"{"stream": "live/cam", "from": 0.5, "to": 1.5}"#).await;
+    let made = clip.json();
+    assert_eq!((clip.status, &made["duration_ms"], &made["recording"]), (200, &1_000.into(), &id.into()));
+    assert!(get(server, made["hls"].as_str().unwrap()).await.text().contains("main.m3u8?from="));
+    let file = get(server, made["mp4"].as_str().unwrap()).await;
+    assert!(file.status == 200 && file.body.len() < whole.body.len() && file.header("etag") != Some(etag));
+    get(server, &format!("{path}?from=x")).await.is_problem(400, "invalid_argument");
+    get(server, &format!("{path}?from=999")).await.is_problem(404, "not_found");
+    get(server, &format!("/vod/{id}.mov")).await.is_problem(404, "not_found");
+    for body in
+        ["{}", r#"{"stream": "live/cam", "recording": "1-1"}"#, r#"{"stream": "live/cam", "from": 1e300}"#]
+    {
+        post(server, "/api/v1/clips", body).await.is_problem(400, "invalid_argument");
+    }
+    post(server, "/api/v1/clips", r#"{"stream": "live/nobody"}"#).await.is_problem(404, "not_found");
 }
 
 #[tokio::test]
@@ -96,6 +138,7 @@ async fn only_managers_may() {
         ("GET", "/api/v1/recordings/1-1"),
         ("DELETE", "/api/v1/recordings/1-1"),
         ("POST", "/api/v1/recordings/1-1/stop"),
+        ("POST", "/api/v1/clips"),
     ] {
         ask(&server, method, path, "Content-Length: 0\r\n").await.is_problem(401, "unauthorized");
     }
