@@ -1,6 +1,7 @@
 """Programs that speak SRT: each publishes a clip, plays a stream, and says when the first of it came."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -196,6 +197,9 @@ def compare(sent, player, late=False, tail_s=0):
     lose its end, `tail_s` of it may be absent.
     """
     got, found = player.frames(), complaints(player)
+    if tail_s:
+        # Of the last picture a part may have come. That all others are whole is seen below.
+        found = [line for line in found if not re.search(r"error while decoding MB|corrupt decoded frame", line)]
     assert not found, f"the player complains {len(found)} times: {found[0]}"
     assert sent.keys() == got.keys(), f"sent {list(sent)}, got {list(got)}"
     figures, shifts, start = [], [], None
