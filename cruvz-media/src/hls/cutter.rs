@@ -255,11 +255,11 @@ impl Cutter {
         durations.sort_unstable();
         let Some(&median) = durations.get(durations.len() / 2) else { return false };
         let nominal = i64::from(config.part_target_ms) * NANOS_PER_MS;
-        if durations.len() < 3 || span_ns(*first, *last) + median / 2 <= nominal {
+        if durations.len() < 3 || span_ns(*first, *last).saturating_add(median / 2) <= nominal {
             return false;
         }
         // The mean of those that are alike: a hiccup of the first frames does not count.
-        durations.retain(|duration| (duration - median).abs() <= median / 2);
+        durations.retain(|duration| duration.abs_diff(median) <= (median / 2).unsigned_abs());
         let mean = (durations.iter().sum::<i64>() / durations.len().max(1) as i64).max(1);
         let frames = ((nominal + mean / 2) / mean).max(1);
         let uneven = durations.first() != durations.last();
@@ -284,16 +284,19 @@ impl Cutter {
         }
         // … or longer than a part, which sound can still fill.
         let has_company = self.lanes.iter().enumerate().any(|(i, lane)| i != self.clock && !lane.silent);
-        while has_company && span_ns(open.part_start, position) > target {
+        // What was held back of a track that is far from the others is no length to be cut.
+        let leaps = span_ns(open.part_start, position) / 2 > i64::from(config.max_segment_ms) * NANOS_PER_MS;
+        while has_company && !leaps && span_ns(open.part_start, position) > target {
             let end = later_by_ns(open.part_start, target);
-            let ends_segment = span_ns(open.segment_start, end) + target > self.segment_limit_ns;
+            let ends_segment =
+                span_ns(open.segment_start, end).saturating_add(target) > self.segment_limit_ns;
             self.split += u64::from(ends_segment);
             self.cut(&mut open, end, ends_segment);
         }
         let expected = span_ns(open.examined, position).min(target);
         if self.segment_ends(&open, position, keyframe, expected, config) {
             self.cut(&mut open, position, true);
-        } else if span_ns(open.part_start, position) + expected > target {
+        } else if span_ns(open.part_start, position).saturating_add(expected) > target {
             self.cut(&mut open, position, false);
         }
         if keyframe {
@@ -336,12 +339,12 @@ impl Cutter {
         let sound_only = !self.lanes.iter().any(Lane::is_video);
         if keyframe || sound_only {
             let gop = if sound_only { expected } else { span_ns(open.keyframe, position) };
-            if length >= target - gop / 2 || length + gop > self.segment_limit_ns {
+            if length >= target - gop / 2 || length.saturating_add(gop) > self.segment_limit_ns {
                 return true;
             }
         }
-        let split =
-            length + expected > self.segment_limit_ns || self.segment_bytes > config.max_segment_bytes;
+        let split = length.saturating_add(expected) > self.segment_limit_ns
+            || self.segment_bytes > config.max_segment_bytes;
         self.split += u64::from(split);
         split
     }

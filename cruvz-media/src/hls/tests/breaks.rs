@@ -232,6 +232,20 @@ fn sound_that_waited_for_video_may_be_gone_when_that_comes() {
 }
 
 #[test]
+fn sound_that_is_centuries_away_from_the_picture_is_survived() {
+    let source = Source::AV;
+    let (pictures, sound): (Vec<_>, Vec<_>) =
+        source.frames(5_000).into_iter().partition(|(frame, _)| frame.track == TrackId::VIDEO);
+    let sound = later(&sound, 10_000_000_000_000);
+    let mut packager = Packager::new(Config::new("r1")).unwrap();
+    write_all(&mut packager, &source.tracks(), &sound[..2]);
+    write_all(&mut packager, &source.tracks(), &pictures);
+    write_all(&mut packager, &source.tracks(), &sound[2..]);
+    packager.finish();
+    assert!(text(&packager, "main.m3u8", "").contains("#EXTINF:"));
+}
+
+#[test]
 fn a_leap_of_sound_that_waits_for_video_is_no_length_of_a_part() {
     let source = Source::AV;
     let mut sound = source.frames(20_000);
