@@ -14,6 +14,8 @@ use super::{
 use crate::{Frame, Timestamp};
 
 const NANOS_PER_MS: i64 = 1_000_000;
+/// The longest that anything is taken to be: a day. What is longer is no stream, and lengths can be added up without a thought.
+const MAX_SPAN_NS: i64 = 86_400 * 1_000_000_000;
 const MAX_STEP_BACK_NS: i64 = 1_000_000_000;
 
 /// How [`Cutter::push`] took a frame.
@@ -431,12 +433,14 @@ impl Cutter {
     }
 }
 
-/// Nanoseconds from `from` to `to`, rounded down.
+/// Nanoseconds from `from` to `to`, rounded down; a day at most.
 fn span_ns(from: Timestamp, to: Timestamp) -> i64 {
-    if from.timescale() == to.timescale() {
-        return to_ns(to.ticks().saturating_sub(from.ticks()), to);
-    }
-    to_ns(to.ticks(), to).saturating_sub(to_ns(from.ticks(), from))
+    let ns = if from.timescale() == to.timescale() {
+        to_ns(to.ticks().saturating_sub(from.ticks()), to)
+    } else {
+        to_ns(to.ticks(), to).saturating_sub(to_ns(from.ticks(), from))
+    };
+    ns.clamp(-MAX_SPAN_NS, MAX_SPAN_NS)
 }
 
 fn to_ns(ticks: i64, of: Timestamp) -> i64 {
