@@ -13,7 +13,7 @@ use cruvz_media::{
         self,
         movie::{Movie, Slice},
     },
-    segment::{Crc32c, RecordingId},
+    segment::{Crc32c, Index, RecordingId},
     vod::{
         movie::{Assembly, Want},
         span::{Found, Span},
@@ -104,8 +104,8 @@ struct Assembled {
     etag: String,
 }
 
-/// What a movie is of: a recording, how many segments it had, and which part of them.
-type Key = (RecordingId, usize, Span);
+/// What a movie is of: a recording, the numbers of the first and last segment that it had, and which part of them.
+type Key = (RecordingId, (u32, u32), Span);
 
 /// The movies that were made.
 pub(super) struct Movies {
@@ -183,10 +183,8 @@ pub(super) fn span_of(query: &str) -> Result<Span> {
     Span::of_query(query).map_err(|error| Error::new(ErrorKind::InvalidArgument, error.to_string()))
 }
 
-/// Where a span lies in a recording whose index is in memory.
-pub(super) fn found_in(entry: &Entry, span: Span) -> Result<Found> {
-    let state = entry.state.lock();
-    let index = state.index.as_ref().ok_or_else(not_yet)?;
+/// Where a span lies in an index. Good for as long as that is held: retention takes segments away.
+pub(super) fn found_in(index: &Index, span: Span) -> Result<Found> {
     span.find(index).map_err(|error| Error::new(ErrorKind::NotFound, error.to_string()))
 }
 
@@ -202,9 +200,9 @@ impl Shared {
     /// The clip of `span`, with its moments as they are now.
     pub(super) async fn clip(&self, entry: &Arc<Entry>, span: Span) -> Result<Clip> {
         self.load(entry).await?;
-        let found = found_in(entry, span)?;
         let state = entry.state.lock();
-        let segments = &state.index.as_ref().ok_or_else(not_yet)?.segments;
+        let index = state.index.as_ref().ok_or_else(not_yet)?;
+        let (found, segments) = (found_in(index, span)?, &index.segments);
         let (from, to) = (found.from, found.to);
         let whole: u64 = segments[from.0..to.0].iter().map(|segment| segment.duration_ns).sum();
         // By the wall clock, since the recording may lose its beginning.
@@ -222,9 +220,13 @@ impl Shared {
 
     async fn movie(&self, entry: &Arc<Entry>, span: Span) -> Result<Arc<Assembled>> {
         self.load(entry).await?;
-        let segments =
-            |entry: &Entry| entry.state.lock().index.as_ref().map_or(0, |index| index.segments.len());
-        let key = (entry.id, segments(entry), span);
+        let numbers = {
+            let state = entry.state.lock();
+            let segments = &state.index.as_ref().ok_or_else(not_yet)?.segments;
+            let (first, last) = segments.first().zip(segments.last()).ok_or_else(not_yet)?;
+            (first.name.sequence, last.name.sequence)
+        };
+        let key = (entry.id, numbers, span);
         if let Some(movie) = self.movies.find(&key) {
             return Ok(movie);
         }
@@ -235,9 +237,9 @@ impl Shared {
             return Ok(movie);
         }
         let assembly = {
-            let found = found_in(entry, span)?;
             let state = entry.state.lock();
-            Assembly::new(state.index.as_ref().ok_or_else(not_yet)?, &found).map_err(damaged)?
+            let index = state.index.as_ref().ok_or_else(not_yet)?;
+            Assembly::new(index, &found_in(index, span)?).map_err(damaged)?
         };
         let movie = Arc::new(self.assemble(assembly, &entry.rendition()).await?);
         self.movies.remember(key, &movie);

@@ -153,9 +153,9 @@ fn playlist(entry: &Entry) -> Result<Bytes> {
 
 /// The Media Playlist of a part of the recording: the segments that have it, to be begun at the moment itself.
 fn playlist_of(entry: &Entry, span: Span) -> Result<Bytes> {
-    let Found { segments, from, .. } = found_in(entry, span)?;
     let state = entry.state.lock();
     let all = state.index.as_ref().ok_or_else(nothing)?;
+    let Found { segments, from, .. } = found_in(all, span)?;
     let before_ns: u64 = all.segments[segments.start..from.0].iter().map(|segment| segment.duration_ns).sum();
     let index = Index { inits: all.inits.clone(), segments: all.segments[segments].to_vec() };
     let playlist = MediaPlaylist {
